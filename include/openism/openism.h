@@ -23,12 +23,12 @@ enum openism_mode {
 };
 
 struct openism_stat {
-	uint32_t size; /* in: sizeof(struct openism_stat) */
-	uint32_t mode; /* enum openism_mode */
-	uint32_t reason;      /* fallback reason code, 0 with SMCD */
-	uint32_t peer_reason; /* peer diagnosis, 0 if none */
-	uint32_t tx_path;     /* 1: what we send now goes by the ring; 0: by TCP */
-	uint32_t rx_path;     /* 1: what we read now comes from the ring; 0: TCP */
+	uint32_t size;         /* in: sizeof(struct openism_stat) */
+	uint32_t mode;         /* enum openism_mode */
+	uint32_t reason;       /* fallback reason code, 0 with SMCD */
+	uint32_t peer_reason;  /* peer diagnosis, 0 if none */
+	uint32_t tx_path;      /* 1: what we send now goes by the ring; 0: by TCP */
+	uint32_t rx_path;      /* 1: what we read now comes from the ring; 0: TCP */
 	uint64_t tx_smc_bytes; /* bytes sent through the ring so far */
 	uint64_t rx_smc_bytes; /* bytes received through the ring so far */
 	uint64_t tx_tcp_bytes; /* bytes sent through TCP by calls that were seen */

@@ -61,12 +61,12 @@ enum fab_role {
 struct fab_row {
 	/* line 0: claim (client), except state (both, by compare-and-swap) */
 	_Atomic uint32_t state;
-	_Atomic uint32_t gen;   /* client: +1 at each allocation */
-	_Atomic uint32_t refs;  /* client: processes that hold the socket (a hint) */
-	_Atomic int32_t pid;    /* client: process of the claim, in ismd's pid view */
-	_Atomic int32_t fd;     /* client: descriptor in that process */
-	_Atomic uint32_t role;  /* client: enum fab_role */
-	_Atomic uint32_t flags; /* client: FAB_ROWF_* */
+	_Atomic uint32_t gen;         /* client: +1 at each allocation */
+	_Atomic uint32_t refs;        /* client: processes that hold the socket (a hint) */
+	_Atomic int32_t pid;          /* client: process of the claim, in ismd's pid view */
+	_Atomic int32_t fd;           /* client: descriptor in that process */
+	_Atomic uint32_t role;        /* client: enum fab_role */
+	_Atomic uint32_t flags;       /* client: FAB_ROWF_* */
 	_Atomic uint32_t pin_reason;  /* client: with FAB_ROWF_PINNED */
 	_Atomic uint32_t want_rcvbuf; /* client: wished DMB bytes, 0 = default */
 	uint32_t line0_pad[7];
@@ -83,9 +83,9 @@ struct fab_row {
 	uint32_t line1_pad[6];
 
 	/* line 2: receive side, shared by the family, under rx_lock */
-	_Atomic uint32_t rx_lock; /* thread id of the holder, 0 = free */
-	_Atomic uint32_t rx_gate; /* FAB_GATE_OPEN, or waiters in the kernel */
-	_Atomic uint32_t rx_seq;  /* last path switch of the peer that we follow */
+	_Atomic uint32_t rx_lock;       /* thread id of the holder, 0 = free */
+	_Atomic uint32_t rx_gate;       /* FAB_GATE_OPEN, or waiters in the kernel */
+	_Atomic uint32_t rx_seq;        /* last path switch of the peer that we follow */
 	_Atomic uint32_t rx_have_limit; /* rx_remaining is valid */
 	_Atomic uint64_t rx_remaining;  /* TCP bytes left before the ring */
 	_Atomic uint64_t rx_cons;       /* ring bytes consumed; mirrors dmb.cons */
@@ -94,9 +94,9 @@ struct fab_row {
 
 	/* line 3: send side, shared by the family, under tx_lock */
 	_Atomic uint32_t tx_lock;
-	_Atomic uint32_t tx_seq;  /* last path switch we recorded */
-	_Atomic uint64_t tx_prod; /* ring bytes produced; mirrors dmb.prod */
-	_Atomic uint64_t tx_cons; /* consumer position last seen */
+	_Atomic uint32_t tx_seq;   /* last path switch we recorded */
+	_Atomic uint64_t tx_prod;  /* ring bytes produced; mirrors dmb.prod */
+	_Atomic uint64_t tx_cons;  /* consumer position last seen */
 	_Atomic uint32_t tx_flags; /* FAB_TXF_* */
 	uint32_t line3_pad[9];
 
@@ -201,9 +201,9 @@ struct fab_dmb {
 	_Atomic uint64_t line0_pad[2];
 
 	/* line 1: consumer (the owner) */
-	_Atomic uint64_t cons;     /* ring bytes read */
-	_Atomic uint32_t ack;      /* path switches followed */
-	_Atomic uint32_t rx_open;  /* 1 = reads through us: the ring may be used */
+	_Atomic uint64_t cons;    /* ring bytes read */
+	_Atomic uint32_t ack;     /* path switches followed */
+	_Atomic uint32_t rx_open; /* 1 = reads through us: the ring may be used */
 	uint64_t line1_pad[6];
 
 	/* line 2: armed by the consumer, taken by the producer */
@@ -219,7 +219,7 @@ struct fab_dmb {
 
 /* What one side of a segment offers to the other. */
 struct fab_seg_side {
-	_Atomic uint64_t ready;  /* peer sets bit = slot; we exchange with 0 */
+	_Atomic uint64_t ready; /* peer sets bit = slot; we exchange with 0 */
 	uint8_t pad0[56];
 	_Atomic uint32_t asleep; /* we: > 0 while a readiness call of ours sleeps */
 	uint8_t pad1[60];

@@ -86,7 +86,7 @@ struct fab_msg_segment {
 	uint32_t status;
 	uint32_t seg_id;
 	uint32_t lgr_id;
-	uint32_t side; /* which side's rows use this mapping; 2 = both (a process
+	uint32_t side;  /* which side's rows use this mapping; 2 = both (a process
 	                * connected to itself) */
 	uint64_t bytes; /* size of the memfd */
 };
