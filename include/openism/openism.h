@@ -39,10 +39,11 @@ struct openism_stat {
 int openism_stat(int fd, struct openism_stat *st) __attribute__((weak));
 
 /*
- * Wait up to @timeout_ms until ismd has decided about @fd's connection and, if
- * it is married, until both directions may use the ring (the peer has to be
- * inside or to come by a socket call of its own for that). Returns the mode,
- * or -1 when @fd is not followed. For tests: nothing needs to wait for this.
+ * Wait up to @timeout_ms until ismd has decided about @fd's connection. If it is
+ * married, declare that this end reads through the library, and wait a little
+ * (100 ms at most) for the other end to declare the same. Returns the mode, or
+ * -1 when @fd is not followed. For tests, which call it on both ends: nothing
+ * needs to wait for this.
  */
 int openism_settle(int fd, int timeout_ms) __attribute__((weak));
 

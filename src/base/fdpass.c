@@ -8,8 +8,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+
+#include "base/sys.h"
 
 union control {
 	struct cmsghdr align;
@@ -37,11 +37,9 @@ int fdpass_send(int sock, const void *buf, size_t len, const int *fds, unsigned 
 		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 	}
 	do
-		n = syscall(SYS_sendmsg, sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	return 0;
+		n = sys_sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n == -EINTR);
+	return n < 0 ? (int)n : 0;
 }
 
 static void take_fds(const struct cmsghdr *c, int fds[FDPASS_MAX], unsigned *nfds)
@@ -54,7 +52,7 @@ static void take_fds(const struct cmsghdr *c, int fds[FDPASS_MAX], unsigned *nfd
 		if (*nfds < FDPASS_MAX)
 			fds[(*nfds)++] = fd;
 		else
-			syscall(SYS_close, fd);
+			sys_close(fd);
 	}
 }
 
@@ -73,10 +71,10 @@ ssize_t fdpass_recv(int sock, void *buf, size_t size, int fds[FDPASS_MAX], unsig
 	if (cred)
 		memset(cred, 0, sizeof(*cred));
 	do
-		n = syscall(SYS_recvmsg, sock, &m, flags | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+		n = sys_recvmsg(sock, &m, flags | MSG_CMSG_CLOEXEC);
+	while (n == -EINTR);
 	if (n < 0)
-		return -errno;
+		return n;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
@@ -88,7 +86,7 @@ ssize_t fdpass_recv(int sock, void *buf, size_t size, int fds[FDPASS_MAX], unsig
 	}
 	if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
 		while (*nfds)
-			syscall(SYS_close, fds[--*nfds]);
+			sys_close(fds[--*nfds]);
 		return -EMSGSIZE;
 	}
 	return n;

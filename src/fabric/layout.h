@@ -98,7 +98,8 @@ struct fab_row {
 	_Atomic uint64_t tx_prod;  /* ring bytes produced; mirrors dmb.prod */
 	_Atomic uint64_t tx_cons;  /* consumer position last seen */
 	_Atomic uint32_t tx_flags; /* FAB_TXF_* */
-	uint32_t line3_pad[9];
+	_Atomic uint32_t tx_gate;  /* FAB_GATE_RING, or senders in the kernel */
+	uint32_t line3_pad[8];
 
 	/* line 4: counters (client) */
 	_Atomic uint64_t tx_smc_bytes;
@@ -119,7 +120,13 @@ struct fab_row {
 	uint64_t lines67_pad[16];
 };
 
-#define FAB_GATE_OPEN 0x80000000u
+/*
+ * The gates keep the two worlds of one direction apart inside a family: either
+ * calls are in the kernel (they are counted), or the direction goes by ring
+ * (the flag); the flag can be set only while nobody is counted.
+ */
+#define FAB_GATE_OPEN 0x80000000u /* rx_gate: reads go through the library */
+#define FAB_GATE_RING 0x80000000u /* tx_gate: the send path is the ring */
 
 #define FAB_TXF_NO_SMC 0x1u /* never switch to the ring again */
 
