@@ -15,6 +15,7 @@ shift 2
 mkdir -p "$bin"
 for f; do
 	name=${f##*/}
+	# shellcheck disable=SC3013 # dash and bash both know -ef
 	[ "$f" -ef "$bin/$name" ] && continue
 	tmp=$bin/.$name.$$
 	ln -f "$f" "$tmp" 2>/dev/null || cp -p "$f" "$tmp"

@@ -1,0 +1,262 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Run every test there is and close with "N passed, N failed".
+
+Stages, quick ones first: style, build, unit, twin, e2e, kill, install, asan, tsan,
+fuzz. The meson suites of the same names are the tests themselves; asan and tsan run
+them again in build folders of their own. A stage that cannot be built counts as one
+failure, and so does a test that belongs to no known suite: nothing is left out in
+silence. Logs stay in build/test-logs.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = os.path.join(ROOT, "build", "test-logs")
+SUITES = ["unit", "twin", "e2e", "kill"]
+STAGES = ["style", "build", *SUITES, "install", "asan", "tsan", "fuzz"]
+ON_REQUEST = ["soak"]
+
+# Sanitizers: stop at the first finding, with an exit status that is a failure.
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_stack_use_after_return=0",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:exitcode=99",
+}
+
+
+class Tally:
+    """Counts of one line of the report; the failures carry a text each."""
+
+    def __init__(self, name):
+        self.name = name
+        self.passed = 0
+        self.skipped = []
+        self.failed = []
+        self.start = time.monotonic()
+
+    def close(self):
+        line = f"{self.name:<12} {self.passed:4} passed {len(self.failed):3} failed"
+        line += f" {len(self.skipped):3} skipped" if self.skipped else " " * 12
+        print(f"{line}  {time.monotonic() - self.start:6.1f} s", flush=True)
+        for name in self.skipped:
+            print(f"    skipped: {name}")
+        for name, detail in self.failed:
+            print(f"    FAILED: {name}")
+            for text in detail.strip().splitlines()[-40:]:
+                print(f"      {text}")
+        sys.stdout.flush()
+
+
+def log_path(name):
+    os.makedirs(LOGS, exist_ok=True)
+    return os.path.join(LOGS, name + ".log")
+
+
+def run(name, command, timeout=None, env=None):
+    """Run a command into its log; (exit status, log text). 124 is a time-out."""
+    path = log_path(name)
+    with open(path, "wb") as log:
+        child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                 stderr=log, env={**os.environ, **(env or {})},
+                                 start_new_session=True)
+        try:
+            status = child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, 9)
+            child.wait()
+            status = 124
+    with open(path, errors="replace") as log:
+        return status, log.read()
+
+
+def style(tallies):
+    tally = Tally("style")
+    status, text = run("style", ["scripts/check-style.sh"])
+    detail = []
+    for line in text.splitlines():
+        if line.startswith("ok "):
+            tally.passed += 1
+            detail = []
+        elif line.startswith("FAIL "):
+            tally.failed.append((line[5:], "\n".join(detail)))
+            detail = []
+        else:
+            detail.append(line)
+    if status and not tally.failed:
+        tally.failed.append(("check-style.sh", text))
+    tally.close()
+    tallies.append(tally)
+
+
+def build(tallies, folder, setup=(), env=None, label=None):
+    """Configure and build; True if it worked."""
+    tally = Tally(label or "build")
+    status, text = run(f"{tally.name}-build", ["scripts/build.sh", folder, *setup],
+                       env={"MESON_ARGS": "", **(env or {})})
+    if status:
+        tally.failed.append((f"build of {folder}", text))
+    else:
+        tally.passed += 1
+    tally.close()
+    tallies.append(tally)
+    return status == 0
+
+
+def declared(folder):
+    """{test name: set of suites} as meson knows them."""
+    text = subprocess.run(["meson", "introspect", "--tests", folder], cwd=ROOT, text=True,
+                          stdout=subprocess.PIPE, check=True).stdout
+    return {t["name"]: {s.split(":")[-1] for s in t["suite"]} for t in json.loads(text)}
+
+
+def judge(tally, record):
+    result = record["result"]
+    if result in ("OK", "EXPECTEDFAIL"):
+        tally.passed += 1
+    elif result == "SKIP":
+        tally.skipped.append(record["name"])
+    else:
+        text = (record.get("stdout") or "") + (record.get("stderr") or "")
+        tally.failed.append((f'{record["name"]} ({result}, {record["duration"]:.1f} s)', text))
+
+
+def suite(tallies, folder, name, label=None, args=(), env=None):
+    """One meson suite. Tests of a suite that is not there are reported as such."""
+    tally = Tally(label or name)
+    tests = [t for t, suites in declared(folder).items() if name in suites]
+    if tests:
+        base = f"openism-{name}"
+        records = os.path.join(ROOT, folder, "meson-logs", base + ".json")
+        if os.path.exists(records):
+            os.unlink(records)
+        status, text = run(f"{folder}-{name}",
+                           ["meson", "test", "-C", folder, "--no-rebuild", "--suite", name,
+                            "--logbase", base, "--print-errorlogs", *args], env=env)
+        seen = 0
+        if os.path.exists(records):
+            with open(records, errors="replace") as lines:
+                for line in lines:
+                    judge(tally, json.loads(line))
+                    seen += 1
+        if seen != len(tests) or (status and not tally.failed):
+            tally.failed.append((f"{seen} of {len(tests)} tests ran", text))
+    tally.close()
+    tallies.append(tally)
+
+
+def stray(tallies, folder):
+    """A test outside the known suites would never run here: that is a failure."""
+    lost = [t for t, suites in declared(folder).items() if not suites & set(SUITES)]
+    if lost:
+        tally = Tally("suites")
+        tally.failed = [(t, "belongs to none of the suites " + ", ".join(SUITES)) for t in lost]
+        tally.close()
+        tallies.append(tally)
+
+
+def install(tallies):
+    tally = Tally("install")
+    status, text = run("install", ["scripts/check-install.sh", "build"], timeout=120)
+    if status:
+        tally.failed.append(("check-install.sh", text))
+    else:
+        tally.passed += 1
+    tally.close()
+    tallies.append(tally)
+
+
+def asan(tallies):
+    setup = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1"]
+    if not build(tallies, "build-asan", setup, label="asan"):
+        return
+    for name in SUITES:
+        suite(tallies, "build-asan", name, f"asan:{name}", ["--timeout-multiplier", "4"],
+              SANITIZER_ENV)
+
+
+def tsan(tallies):
+    setup = ["-Db_sanitize=thread", "-Db_lundef=false", "-Doptimization=1"]
+    if not build(tallies, "build-tsan", setup, label="tsan"):
+        return
+    # What threads says so with the suite "thread"; it is a unit or twin test too.
+    suite(tallies, "build-tsan", "thread", "tsan:thread", ["--timeout-multiplier", "6"],
+          SANITIZER_ENV)
+
+
+def fuzz(tallies):
+    seconds = int(os.environ.get("FUZZ_SECONDS", "20"))
+    setup = ["-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"]
+    if not build(tallies, "build-fuzz", setup, {"CC": "clang"}, "fuzz"):
+        return
+    tally = Tally("fuzz:run")
+    folder = os.path.join(ROOT, "build-fuzz", "fuzz")
+    for name in sorted(os.listdir(folder) if os.path.isdir(folder) else []):
+        path = os.path.join(folder, name)
+        if not re.fullmatch(r"fuzz[-_]\w+", name) or not os.access(path, os.X_OK):
+            continue
+        corpus = os.path.join(folder, name + ".corpus")
+        os.makedirs(corpus, exist_ok=True)
+        seeds = os.path.join(ROOT, "fuzz", "corpus", name.replace("fuzz_", ""))
+        command = [path, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=4096",
+                   f"-artifact_prefix={folder}/{name}.", corpus]
+        if os.path.isdir(seeds):
+            command.append(seeds)
+        status, text = run(name, command, timeout=seconds * 3 + 60, env=SANITIZER_ENV)
+        if status:
+            tally.failed.append((f"{name} (exit {status})", text))
+        else:
+            tally.passed += 1
+    tally.close()
+    tallies.append(tally)
+
+
+def soak(tallies):
+    """The kill tests again and again, for a bounded time."""
+    if not build(tallies, "build"):
+        return
+    end = time.monotonic() + 60 * float(os.environ.get("SOAK_MINUTES", "10"))
+    while time.monotonic() < end:
+        suite(tallies, "build", "kill", "soak:kill")
+        if tallies[-1].failed:
+            break
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(STAGES), help="comma separated stages")
+    stages = parser.parse_args().only.split(",")
+    unknown = set(stages) - set(STAGES + ON_REQUEST)
+    if unknown:
+        parser.error("no such stage: " + ", ".join(sorted(unknown)))
+    tallies = []
+    if "style" in stages:
+        style(tallies)
+    built = True
+    if set(stages) & {"build", "install", *SUITES}:
+        built = build(tallies, "build")
+        if built:
+            stray(tallies, "build")
+    for name in SUITES:
+        if built and name in stages:
+            suite(tallies, "build", name)
+    if built and "install" in stages:
+        install(tallies)
+    for name, stage in (("asan", asan), ("tsan", tsan), ("fuzz", fuzz), ("soak", soak)):
+        if name in stages:
+            stage(tallies)
+    passed = sum(t.passed for t in tallies)
+    failed = sum(len(t.failed) for t in tallies)
+    skipped = sum(len(t.skipped) for t in tallies)
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
