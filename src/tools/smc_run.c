@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * smc_run: execute a command with libsmc-preload.so in front of libc.
+ *
+ * This stands before every program that uses openism, so it does little: a few
+ * look-ups, one connect() to see that ismd is there, exec. Errors of usage go
+ * to stdout because scripts know them there; the rest goes to stderr.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/ismd_start.h"
+#include "tools/size_arg.h"
+#include "tools/tool_out.h"
+#include "tools/tool_paths.h"
+
+#define LIBRARY "libsmc-preload.so"
+
+enum { EXIT_CANNOT_EXECUTE = 126, EXIT_NOT_FOUND = 127 };
+
+static void help(void)
+{
+	fputs("\nUsage: smc_run [ OPTIONS ] COMMAND\n\n"
+	      "Run COMMAND so that its TCP connections to programs that also run under\n"
+	      "smc_run on this host use shared memory, and all others stay on TCP.\n\n"
+	      "  -d        debug messages of the library on stderr\n"
+	      "  -h        this text\n"
+	      "  -r SIZE   receive buffer in bytes, or with suffix k or m\n"
+	      "  -t SIZE   transmit buffer in bytes, or with suffix k or m\n"
+	      "  -v        version\n",
+	      stdout);
+}
+
+static int set_size(const char *variable, const char *arg)
+{
+	char text[16];
+	unsigned bytes;
+
+	if (size_arg_parse(arg, &bytes) < 0) {
+		printf("Error: Invalid buffer size specified: '%s'\n", arg);
+		return -1;
+	}
+	snprintf(text, sizeof(text), "%u", bytes);
+	return setenv(variable, text, 1);
+}
+
+/* Returns the status to exit with, or -1 to go on. */
+static int parse_options(int argc, char **argv)
+{
+	const char *debug = "0";
+	int c;
+
+	opterr = 0;
+	while ((c = getopt(argc, argv, "+:dhr:t:v")) != -1) {
+		switch (c) {
+		case 'd':
+			debug = "1";
+			break;
+		case 'h':
+			help();
+			return 0;
+		case 'v':
+			tool_version("smc_run");
+			return 0;
+		case 'r':
+		case 't':
+			if (set_size(c == 'r' ? "SMC_RCVBUF" : "SMC_SNDBUF", optarg) < 0)
+				return 1;
+			break;
+		default:
+			fprintf(stderr, "%s: %s -- %c\n", argv[0],
+			        c == ':' ? "option requires an argument" : "illegal option",
+			        optopt);
+			printf("smc_run: Error: Invalid option: -%c\n", optopt);
+			return 1;
+		}
+	}
+	if (optind >= argc) {
+		puts("smc_run: Error: Missing command parameter");
+		return 1;
+	}
+	return setenv("SMC_DEBUG", debug, 1) < 0 ? 1 : -1;
+}
+
+static int find_library(char path[PATH_MAX])
+{
+	static const char *const places[] = { LIBRARY, "../lib/openism/" LIBRARY,
+		                              "../" OPENISM_LIBDIR "/openism/" LIBRARY,
+		                              OPENISM_PREFIX_LIBDIR "/openism/" LIBRARY, NULL };
+
+	if (tool_find(places, R_OK, path) < 0) {
+		fputs("smc_run: Error: " LIBRARY " not found beside smc_run or in its library "
+		      "folder\n",
+		      stderr);
+		return -1;
+	}
+	if (strpbrk(path, " :\t\n")) {
+		/* The dynamic loader splits the list there and has no quoting. */
+		fprintf(stderr, "smc_run: Error: cannot preload '%s': blank or colon in its path\n",
+		        path);
+		return -1;
+	}
+	return 0;
+}
+
+static int is_listed(const char *list, const char *path)
+{
+	size_t len = strlen(path);
+
+	while (*list) {
+		size_t n = strcspn(list, " :");
+
+		if (n == len && memcmp(list, path, len) == 0)
+			return 1;
+		list += n;
+		list += strspn(list, " :");
+	}
+	return 0;
+}
+
+static int set_preload(const char *path)
+{
+	const char *old = getenv("LD_PRELOAD");
+	char *list;
+	int r;
+
+	if (!old || !*old)
+		return setenv("LD_PRELOAD", path, 1);
+	if (is_listed(old, path))
+		return 0;
+	if (asprintf(&list, "%s:%s", old, path) < 0)
+		return -1;
+	r = setenv("LD_PRELOAD", list, 1);
+	free(list);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	char library[PATH_MAX], why[200];
+	int r = parse_options(argc, argv);
+
+	if (r >= 0)
+		return tool_finish("smc_run", r);
+	if (find_library(library) < 0)
+		return 1;
+	if (ismd_ensure(why, sizeof(why)) < 0)
+		fprintf(stderr, "smc_run: Warning: %s; running on TCP\n", why);
+	if (set_preload(library) < 0) {
+		fprintf(stderr, "smc_run: Error: %s\n", strerror(errno));
+		return 1;
+	}
+	execvp(argv[optind], argv + optind);
+	r = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+	fprintf(stderr, "smc_run: %s: %s\n", argv[optind], strerror(errno));
+	return r;
+}
