@@ -25,7 +25,8 @@
 struct options {
 	enum transport transport;
 	struct load load;
-	bool json, pin, server, client;
+	bool json, server, client;
+	int client_core, server_core; /* the n-th core that we may use; -1: any */
 	uint16_t port;
 };
 
@@ -44,7 +45,8 @@ static const char usage[] =
 	"  -b, --size BYTES      message size, 1 to 16777216 (default 64)\n"
 	"  -d, --seconds N       measured time (default 1)\n"
 	"  -w, --warmup N        time before that, not counted (default 0.1)\n"
-	"  -P, --pin             client and server on a core of their own\n"
+	"  -P, --pin WHERE       apart: client and server on a core of their own;\n"
+	"                        together: both on one; free (default): as it comes\n"
 	"  -S, --server PORT     only serve one TCP connection on 127.0.0.1 (0: any port)\n"
 	"  -C, --client PORT     only be the client of such a server\n"
 	"  -j, --json            one line of JSON\n"
@@ -57,7 +59,7 @@ static const struct option long_options[] = {
 	{ "ring", no_argument, NULL, 'r' },          { "pingpong", no_argument, NULL, 'p' },
 	{ "stream", no_argument, NULL, 's' },        { "size", required_argument, NULL, 'b' },
 	{ "seconds", required_argument, NULL, 'd' }, { "warmup", required_argument, NULL, 'w' },
-	{ "pin", no_argument, NULL, 'P' },           { "server", required_argument, NULL, 'S' },
+	{ "pin", required_argument, NULL, 'P' },     { "server", required_argument, NULL, 'S' },
 	{ "client", required_argument, NULL, 'C' },  { "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
 };
@@ -80,12 +82,24 @@ static double number(const char *text, const char *what, double min, double max)
 	return v;
 }
 
+static void place(struct options *o, const char *where)
+{
+	if (strcmp(where, "apart") != 0 && strcmp(where, "together") != 0 &&
+	    strcmp(where, "free") != 0) {
+		fprintf(stderr, "ismbench: bad place: %s\n", where);
+		exit(2);
+	}
+	o->client_core = where[0] == 'f' ? -1 : 0;
+	o->server_core = where[0] == 'f' ? -1 : where[0] == 'a';
+}
+
 static void parse(struct options *o, int argc, char **argv)
 {
 	int c;
 
+	place(o, "free");
 	o->load = (struct load){ LOAD_PINGPONG, 64, 100000000, 1000000000 };
-	while ((c = getopt_long(argc, argv, "turpsb:d:w:PS:C:jh", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "turpsb:d:w:P:S:C:jh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 't':
 			o->transport = TRANSPORT_TCP;
@@ -112,7 +126,7 @@ static void parse(struct options *o, int argc, char **argv)
 			o->load.warmup_ns = (uint64_t)(1e9 * number(optarg, "warmup", 0, 3600));
 			break;
 		case 'P':
-			o->pin = true;
+			place(o, optarg);
 			break;
 		case 'S':
 			o->server = true;
@@ -139,11 +153,14 @@ static void parse(struct options *o, int argc, char **argv)
 	}
 }
 
-/* The @which-th core that we may use, counted around. */
+/* Stay on the @which-th core that we may use, counted around; -1: on any. Done by
+ * the program itself, after its libraries have seen how many cores there are. */
 static void pin_to(int which)
 {
 	cpu_set_t all, one;
 
+	if (which < 0)
+		return;
 	if (sched_getaffinity(0, sizeof(all), &all) < 0)
 		die("sched_getaffinity", errno);
 	which %= CPU_COUNT(&all);
@@ -163,8 +180,7 @@ static void serve(const struct options *o, struct ring *rings, int port_pipe)
 	struct link l;
 	int r;
 
-	if (o->pin)
-		pin_to(1);
+	pin_to(o->server_core);
 	r = link_serve(&l, o->transport, rings, o->port, port_pipe);
 	if (r < 0)
 		die("serve", -r);
@@ -276,8 +292,7 @@ int main(int argc, char **argv)
 	}
 	if (!o.client)
 		server = fork_server(&o, rings, &o.port);
-	if (o.pin)
-		pin_to(0);
+	pin_to(o.client_core);
 	r = link_connect(&l, o.transport, rings, o.port, server);
 	if (r < 0)
 		die("connect", -r);
