@@ -178,7 +178,7 @@ struct fab_table {
 #define FAB_CDC_CONN_CLOSED 0x4000u
 #define FAB_CDC_CONN_ABORT 0x2000u
 
-/* dmb.rx_arm / dmb.tx_arm: what the other side has to do at its next move */
+/* dmb.rx_arm / dmb.tx_arm: what the other side has to do at its next move (bits) */
 #define FAB_ARM_NONE 0u /* nothing */
 #define FAB_ARM_MARK 1u /* set the ready bit; ring if the process sleeps */
 #define FAB_ARM_RING 2u /* set the ready bit and ring in any case */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the ism layer: the control channel's state. */
+#ifndef OPENISM_ISM_CLIENT_H
+#define OPENISM_ISM_CLIENT_H
+
+#include <pthread.h>
+
+#include "fabric/wire.h"
+#include "ism/ism.h"
+
+struct ism_client {
+	pthread_mutex_t lock;
+	privfd_t ctl;       /* control channel, -1 = none */
+	bool hello_sent;    /* WELCOME is under way */
+	bool inherited;     /* ctl is the parent's: a child must say HELLO_CHILD */
+	uint64_t retry_ns;  /* do not look for an ismd before this time */
+	struct ism_table *_Atomic table; /* NULL = not registered */
+	uint32_t family_id; /* table of the family the channel belongs to, 0 = none */
+};
+
+extern struct ism_client ism_client;
+
+/* Take in what ismd has sent. Call with the lock held. */
+void client_drain(void);
+
+/* Register with ismd, if one is there and it was not tried just now. Lock held. */
+void client_register(void);
+
+/* Send a message; drops the channel when ismd is gone. Lock held. 0 or -errno. */
+int client_send(const void *msg, unsigned len, const int *fds, unsigned nfds);
+
+/* A SEGMENT message arrived; takes the descriptors. Lock held. */
+void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector);
+
+/* A WELCOME arrived; takes the descriptors. Lock held. */
+void table_arrived(const struct fab_msg_welcome *m, int memfd, int bell, int vector);
+
+#endif

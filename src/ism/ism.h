@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Client of the fabric: this process's side of ismd's protocol (fabric/wire.h).
+ * Knows tables, rows, segments, vectors and claims; knows nothing of sockets'
+ * calls or of rings.
+ *
+ * Thread rule: everything may be called from any thread, also in signal
+ * handlers where it says "no locks". Nothing here waits for ismd, except the
+ * first registration, 250 ms at most. No function changes errno.
+ *
+ * After fork() the child calls ism_atfork_child(); it goes on using the rows and
+ * segments it inherited, and registers itself when it makes its first own claim.
+ */
+#ifndef OPENISM_ISM_ISM_H
+#define OPENISM_ISM_ISM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/privfd.h"
+#include "fabric/layout.h"
+
+/* A table this process (or the parent it was forked from) got from an ismd.
+ * Never unmapped: rows in it may be in use until the process ends. */
+struct ism_table {
+	struct fab_table *head;
+	struct fab_row *rows;
+	uint32_t id;
+	privfd_t bell;
+	_Atomic bool dead; /* its ismd is gone */
+};
+
+/* A link group segment, mapped once and for the life of the process. */
+struct ism_segment {
+	uint32_t id;
+	uint32_t lgr_id;
+	struct fab_segment *head;
+	char *base;
+	uint64_t bytes;
+	uint32_t nslots;
+	uint32_t dmb_bytes;
+	privfd_t *peer_vector; /* rings the peer process */
+	struct ism_segment *_Atomic next; /* list of all, newest first */
+};
+
+/* This process's pid (follows fork). */
+extern _Atomic int32_t ism_pid;
+
+/* Constructor's part: connect to ismd if one is there. Never blocks. */
+void ism_presence(void);
+
+/* The table for new rows; registers with ismd at the first call. NULL: there is
+ * no ismd now (tried again from time to time). */
+struct ism_table *ism_table(void);
+
+/* Take a free row (state HELD, zeroed, refs 1, a new gen). NULL: table full. */
+struct fab_row *ism_row_alloc(struct ism_table *t);
+
+/* Tell ismd to look at @row: set its dirty bit, ring if ismd sleeps. No locks. */
+void ism_row_dirty(struct ism_table *t, struct fab_row *row);
+
+/*
+ * The segment @seg_id of @row's verdict: mapped and checked, or NULL as long as it
+ * has not arrived (then it is asked for, if @ask). Takes the client lock only
+ * when the segment is not known yet.
+ */
+struct ism_segment *ism_segment_get(uint32_t seg_id, uint32_t side, bool ask);
+
+/* Head of the list of all segments. No locks. */
+struct ism_segment *ism_segments(void);
+
+/* Hand ismd the socket of a row whose table says pass_fds. */
+void ism_claim_fd(struct ism_table *t, struct fab_row *row, int fd);
+
+/* Wake the process behind @seg. No locks. */
+void ism_ring(const struct ism_segment *seg);
+
+/* Wake the sleeping threads of this process itself. No locks. */
+void ism_ring_self(void);
+
+/*
+ * Vectors that may be rung for this process: the own one and those inherited.
+ * Register each, edge-triggered, in the epoll instance that a thread sleeps in;
+ * ism_vector_count() grows when there are new ones. Never read them.
+ */
+unsigned ism_vector_count(void);
+int ism_vector(unsigned i);
+
+/* fork(): take and drop the client lock around it; in the child start afresh. */
+void ism_atfork_prepare(void);
+void ism_atfork_parent(void);
+void ism_atfork_child(void);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Life of a connection's row: claim, verdict, pinning, closing. */
+#define _GNU_SOURCE
+#include "smc/conn.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "fabric/reason.h"
+#include "smc/lock.h"
+#include "smc/notify.h"
+
+/* A segment that does not come is asked for this often (calls on the connection). */
+#define ASK_EVERY 64
+
+bool conn_claim(struct conn *c, uint32_t role, int fd, uint32_t flags)
+{
+	struct ism_table *t = ism_table();
+	struct fab_row *row = t ? ism_row_alloc(t) : NULL;
+
+	if (!row)
+		return false;
+	c->table = t;
+	c->gen = atomic_load_explicit(&row->gen, memory_order_relaxed);
+	atomic_store_explicit(&row->pid, atomic_load(&ism_pid), memory_order_relaxed);
+	atomic_store_explicit(&row->fd, fd, memory_order_relaxed);
+	atomic_store_explicit(&row->role, role, memory_order_relaxed);
+	atomic_store_explicit(&row->flags, flags, memory_order_relaxed);
+	atomic_store_explicit(&row->state, FAB_ROW_CLAIMED, memory_order_release);
+	c->row = row;
+	ism_row_dirty(t, row);
+	if (atomic_load_explicit(&t->head->pass_fds, memory_order_relaxed))
+		ism_claim_fd(t, row, fd);
+	return true;
+}
+
+void conn_reclaim(struct conn *c, int fd)
+{
+	uint32_t state;
+
+	if (!c->row)
+		return;
+	state = atomic_load(&c->row->state);
+	if (state != FAB_ROW_CLAIMED && state != FAB_ROW_PENDING)
+		return;
+	if (!ism_table()) /* a forked child registers here */
+		return;
+	atomic_store(&c->row->fd, fd);
+	atomic_store(&c->row->pid, atomic_load(&ism_pid));
+	ism_row_dirty(c->table, c->row);
+}
+
+bool conn_link_slow(struct conn *c)
+{
+	struct fab_row *row = c->row;
+	uint32_t side = row->side, slot = row->slot;
+	struct ism_segment *seg;
+	uint64_t stride;
+	char *dmb0;
+
+	if (side > 1)
+		return false;
+	seg = ism_segment_get(row->seg_id, side, atomic_fetch_add(&c->link_tries, 1) % ASK_EVERY == 0);
+	if (!seg || slot >= seg->nslots)
+		return false;
+	stride = (uint64_t)FAB_DMB_RING_OFFSET + seg->dmb_bytes;
+	dmb0 = seg->base + FAB_SEG_SLOTS_OFFSET + 2 * slot * stride;
+	c->side = side;
+	c->slot = slot;
+	c->size = seg->dmb_bytes;
+	c->seg = seg;
+	c->rx = (struct fab_dmb *)(dmb0 + side * stride);
+	c->tx = (struct fab_dmb *)(dmb0 + (side ^ 1) * stride);
+	c->rx_ring = (char *)c->rx + FAB_DMB_RING_OFFSET;
+	c->tx_ring = (char *)c->tx + FAB_DMB_RING_OFFSET;
+	atomic_store_explicit(&c->linked, true, memory_order_release);
+	return true;
+}
+
+void conn_pin(struct conn *c, uint32_t reason)
+{
+	if (!c->row || (atomic_load(&c->row->flags) & FAB_ROWF_PINNED))
+		return;
+	atomic_store(&c->row->pin_reason, reason);
+	atomic_fetch_or(&c->row->flags, FAB_ROWF_PINNED);
+	atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
+	if (conn_linked(c)) {
+		conn_tx_to_tcp(c);
+		atomic_store(&c->rx->rx_open, 0);
+	}
+	ism_row_dirty(c->table, c->row);
+}
+
+void conn_get(struct conn *c)
+{
+	if (c->row)
+		atomic_fetch_add(&c->row->refs, 1);
+}
+
+bool conn_put(struct conn *c)
+{
+	return c->row && atomic_fetch_sub(&c->row->refs, 1) == 1;
+}
+
+bool conn_close_begin(struct conn *c)
+{
+	uint64_t prod;
+	bool unread;
+
+	if (!conn_linked(c))
+		return false;
+	prod = atomic_load_explicit(&c->rx->prod, memory_order_acquire);
+	unread = prod != atomic_load_explicit(&c->row->rx_cons, memory_order_relaxed);
+	atomic_fetch_or(&c->tx->cdc_flags,
+	                FAB_CDC_CONN_CLOSED | (unread ? FAB_CDC_CONN_ABORT : FAB_CDC_DONE_WRITING));
+	return unread;
+}
+
+void conn_close_end(struct conn *c)
+{
+	uint32_t state = FAB_ROW_CLAIMED;
+
+	if (!c->row)
+		return;
+	/* Not looked at yet: ismd never hears of it. */
+	if (!atomic_compare_exchange_strong(&c->row->state, &state, FAB_ROW_FREE)) {
+		while ((state == FAB_ROW_PENDING || state == FAB_ROW_MATCHED ||
+		        state == FAB_ROW_DECLINED) &&
+		       !atomic_compare_exchange_strong(&c->row->state, &state, FAB_ROW_CLOSED))
+			;
+		ism_row_dirty(c->table, c->row);
+	}
+	c->row = NULL;
+	atomic_store(&c->linked, false);
+}
+
+void conn_shutdown_write(struct conn *c)
+{
+	if (conn_linked(c))
+		atomic_fetch_or(&c->tx->cdc_flags, FAB_CDC_DONE_WRITING);
+}

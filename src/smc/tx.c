@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Send side: chooses the path, records switches, writes into the peer's ring.
+ *
+ * What the peer writes in c->tx (cons, ack, rx_open, rx_arm) is input; a consumer
+ * position that cannot be true is taken as "no room", so the connection stalls and
+ * its owner finds it dead; nothing is written outside of the ring.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+
+#include "base/sys.h"
+#include "smc/conn.h"
+#include "smc/lock.h"
+#include "smc/notify.h"
+#include "smc/tcpcount.h"
+
+#define RELAXED memory_order_relaxed
+
+/* A long write is published piece by piece, so that the reader copies one piece
+ * out while we copy the next one in. */
+#define PIECE 16384u
+
+/*
+ * A little that TCP has not sent yet is held back by Nagle or a cork, and can stay
+ * there for 40 or 200 ms; what we put into the ring would have to wait for it. So
+ * such a moment is not used for a switch. (A lot is a bulk sender's full window.)
+ */
+#define FEW_UNSENT 65536u
+
+/* ---- the path */
+
+static void record(struct conn *c, uint64_t limit)
+{
+	uint32_t seq = atomic_load_explicit(&c->row->tx_seq, RELAXED) + 1;
+
+	atomic_store_explicit(&c->tx->limit[seq % FAB_SWITCH_LIMITS], limit, RELAXED);
+	atomic_store_explicit(&c->row->tx_seq, seq, RELAXED);
+	atomic_store_explicit(&c->tx->seq, seq, memory_order_release);
+}
+
+static bool peer_closed(struct conn *c)
+{
+	return atomic_load_explicit(&c->rx->cdc_flags, memory_order_acquire) & FAB_CDC_CONN_CLOSED;
+}
+
+static bool may_use_ring(struct conn *c)
+{
+	return atomic_load_explicit(&c->tx->rx_open, memory_order_acquire) &&
+	       !(atomic_load_explicit(&c->row->tx_flags, RELAXED) & FAB_TXF_NO_SMC);
+}
+
+/* TCP to ring, if the consumer is there and nobody is sending in the kernel. */
+static bool to_ring(struct conn *c, int fd)
+{
+	uint32_t none = 0;
+	uint64_t written, unsent;
+	int r;
+
+	if (!may_use_ring(c) || peer_closed(c) ||
+	    atomic_load(&c->tx->ack) != atomic_load_explicit(&c->row->tx_seq, RELAXED))
+		return false;
+	if (!atomic_compare_exchange_strong(&c->row->tx_gate, &none, FAB_GATE_RING))
+		return false;
+	r = tcp_count_written(fd, &written, &unsent);
+	if (r < 0)
+		atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
+	if (r < 0 || (unsent > 0 && unsent < FEW_UNSENT)) {
+		atomic_store(&c->row->tx_gate, 0);
+		return false;
+	}
+	record(c, written);
+	atomic_fetch_add(&c->row->switches_to_smc, 1);
+	return true;
+}
+
+static bool to_tcp(struct conn *c)
+{
+	uint32_t seq = atomic_load_explicit(&c->row->tx_seq, RELAXED);
+
+	if (seq + 1 - atomic_load(&c->tx->ack) >= FAB_SWITCH_LIMITS)
+		return false;
+	record(c, atomic_load_explicit(&c->row->tx_prod, RELAXED));
+	atomic_fetch_add(&c->row->switches_to_tcp, 1);
+	atomic_store(&c->row->tx_gate, 0);
+	return true;
+}
+
+/* The path for this write, under tx_lock. True: the ring. */
+static bool choose_ring(struct conn *c, int fd)
+{
+	if (!conn_tx_on_ring(c))
+		return to_ring(c, fd);
+	if (__builtin_expect(peer_closed(c), 0)) {
+		/* Nobody will read the ring: let the kernel find out and answer. */
+		atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
+		atomic_store(&c->row->tx_gate, 0);
+		return false;
+	}
+	return __builtin_expect(may_use_ring(c), 1) || !to_tcp(c);
+}
+
+bool conn_tx_to_tcp(struct conn *c)
+{
+	bool done = true;
+
+	if (!side_lock(&c->row->tx_lock))
+		return false;
+	if (conn_tx_on_ring(c))
+		done = to_tcp(c);
+	side_unlock(&c->row->tx_lock);
+	return done;
+}
+
+bool conn_tx_enter_kernel(struct conn *c)
+{
+	uint32_t gate = atomic_load_explicit(&c->row->tx_gate, RELAXED);
+
+	do {
+		if (gate & FAB_GATE_RING)
+			return false;
+	} while (!atomic_compare_exchange_weak(&c->row->tx_gate, &gate, gate + 1));
+	return true;
+}
+
+void conn_tx_done(struct conn *c, ssize_t sent)
+{
+	atomic_fetch_sub(&c->row->tx_gate, 1);
+	if (sent > 0)
+		atomic_fetch_add_explicit(&c->row->tx_tcp_bytes, (uint64_t)sent, RELAXED);
+}
+
+/* ---- the ring */
+
+/* Free bytes. Looks at the peer's position only if the last one seen does not
+ * leave @want. */
+static uint32_t room_for(struct conn *c, uint64_t want)
+{
+	struct fab_row *row = c->row;
+	uint64_t prod = atomic_load_explicit(&row->tx_prod, RELAXED);
+	uint64_t cons = atomic_load_explicit(&row->tx_cons, RELAXED), seen;
+
+	if (c->size - (prod - cons) >= want)
+		return c->size - (uint32_t)(prod - cons);
+	seen = atomic_load_explicit(&c->tx->cons, memory_order_acquire);
+	if (prod - seen > c->size)
+		return 0;
+	atomic_store_explicit(&row->tx_cons, seen, RELAXED);
+	return c->size - (uint32_t)(prod - seen);
+}
+
+static void publish(struct conn *c, uint64_t prod)
+{
+	atomic_store_explicit(&c->row->tx_prod, prod, RELAXED);
+	atomic_store_explicit(&c->tx->prod, prod, memory_order_release);
+	conn_notify_if_armed(c, &c->tx->rx_arm);
+}
+
+static void count(struct conn *c, size_t n)
+{
+	struct fab_row *row = c->row;
+
+	atomic_store_explicit(&row->tx_smc_bytes,
+	                      atomic_load_explicit(&row->tx_smc_bytes, RELAXED) + n, RELAXED);
+	atomic_store_explicit(&row->tx_smc_calls,
+	                      atomic_load_explicit(&row->tx_smc_calls, RELAXED) + 1, RELAXED);
+}
+
+static ssize_t put_ring(struct conn *c, struct iov_pos *pos, size_t len)
+{
+	uint64_t prod = atomic_load_explicit(&c->row->tx_prod, RELAXED);
+	size_t room = room_for(c, len), n = len < room ? len : room, left = n;
+
+	if (n == 0 && len) {
+		atomic_fetch_add_explicit(&c->row->tx_full, 1, RELAXED);
+		return -EAGAIN;
+	}
+	while (left) {
+		size_t piece = left < PIECE ? left : PIECE, at = prod & (c->size - 1);
+		size_t first = c->size - at;
+
+		if (first > piece)
+			first = piece;
+		iov_copy(pos, c->tx_ring + at, first, false);
+		iov_copy(pos, c->tx_ring, piece - first, false);
+		prod += piece;
+		left -= piece;
+		publish(c, prod);
+	}
+	count(c, n);
+	return (ssize_t)n;
+}
+
+ssize_t conn_write(struct conn *c, int fd, struct iov_pos *pos, size_t len)
+{
+	ssize_t n;
+
+	if (!side_lock(&c->row->tx_lock))
+		return -EAGAIN;
+	if (choose_ring(c, fd)) {
+		n = put_ring(c, pos, len);
+	} else {
+		atomic_fetch_add(&c->row->tx_gate, 1);
+		n = CONN_USE_TCP;
+	}
+	side_unlock(&c->row->tx_lock);
+	return n;
+}
+
+ssize_t conn_write_fill(struct conn *c, int fd, size_t len, conn_fill_fn *fill, void *arg)
+{
+	uint64_t prod;
+	size_t at, room;
+	ssize_t n;
+
+	if (!side_lock(&c->row->tx_lock))
+		return -EAGAIN;
+	if (!choose_ring(c, fd)) {
+		atomic_fetch_add(&c->row->tx_gate, 1);
+		side_unlock(&c->row->tx_lock);
+		return CONN_USE_TCP;
+	}
+	prod = atomic_load_explicit(&c->row->tx_prod, RELAXED);
+	at = prod & (c->size - 1);
+	room = room_for(c, len);
+	if (room > c->size - at)
+		room = c->size - at;
+	if (room > len)
+		room = len;
+	n = room ? fill(arg, c->tx_ring + at, room) : -EAGAIN;
+	if (n > 0) {
+		publish(c, prod + (uint64_t)n);
+		count(c, (size_t)n);
+	}
+	side_unlock(&c->row->tx_lock);
+	return n;
+}
+
+uint32_t conn_tx_room(struct conn *c)
+{
+	return room_for(c, c->size);
+}
+
+bool conn_tx_writable(struct conn *c)
+{
+	return conn_tx_room(c) >= c->size / 2;
+}
+
+uint64_t conn_tx_consumed(struct conn *c)
+{
+	return atomic_load_explicit(&c->tx->cons, memory_order_acquire);
+}
+
+uint64_t conn_tx_unread(struct conn *c)
+{
+	uint64_t n = atomic_load(&c->row->tx_prod) - conn_tx_consumed(c);
+
+	return n > c->size ? c->size : n;
+}
+
+void conn_tx_arm(struct conn *c, uint32_t how)
+{
+	if ((atomic_load_explicit(&c->tx->tx_arm, RELAXED) & how) != how)
+		atomic_fetch_or(&c->tx->tx_arm, how);
+	atomic_thread_fence(memory_order_seq_cst);
+}
