@@ -31,7 +31,7 @@ test: deps-test ## all tests: style, unit, twin, e2e, kill, sanitizers, fuzzers
 
 .PHONY: check
 check: deps-test ## the quick part of the tests: no sanitizers, no fuzzers
-	@$(PYTHON) scripts/run-tests.py --only style,build,unit,twin,e2e,kill,install
+	@$(PYTHON) scripts/run-tests.py --only style,suites,install
 
 .PHONY: asan
 asan: deps-test ## the suites under the address and undefined sanitizers
