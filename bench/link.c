@@ -80,9 +80,9 @@ int link_serve(struct link *l, enum transport t, struct ring *rings, uint16_t po
 	if (t == TRANSPORT_RING) {
 		l->tx = &rings[1];
 		l->rx = &rings[0];
-		return port_pipe < 0 || write(port_pipe, &port, sizeof(port)) == sizeof(port) ?
-		               0 :
-		               -EPIPE;
+		return port_pipe < 0 || write(port_pipe, &port, sizeof(port)) == sizeof(port)
+		               ? 0
+		               : -EPIPE;
 	}
 	listener = new_socket(t);
 	if (listener < 0)

@@ -196,8 +196,8 @@ int load_server(struct link *l)
 	link_settle(l, SETTLE_MS);
 	r = link_write(l, "!", 1);
 	if (r == 0)
-		r = load.mode == LOAD_PINGPONG ? pingpong_server(l, &load, msg) :
-		                                 stream_server(l, &load, msg);
+		r = load.mode == LOAD_PINGPONG ? pingpong_server(l, &load, msg)
+		                               : stream_server(l, &load, msg);
 	free(msg);
 	return r;
 }
