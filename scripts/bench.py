@@ -133,7 +133,7 @@ class Bench:
             # One ping-pong round trip or message after the other, each end on its core.
             where = ["-i", "127.0.0.1", "-p", str(port), "--tcp"]
             server = ["sockperf", "server", *where, "--cpu-affinity", "1"]
-            client = ["sockperf", mode, *where, "--cpu-affinity", "0", "-m", str(size), "-t",
+            client = ["sockperf", mode, *where, "--sender-affinity", "0", "-m", str(size), "-t",
                       str(seconds)] + (["--full-rtt"] if load == "pingpong" else [])
             text = self.watched(transport, server, client, port, seconds)
             if load == "pingpong":
@@ -378,7 +378,8 @@ def measure(bench, cases):
                 try:
                     case.samples[transport].append(case.run(transport))
                 except (RuntimeError, ValueError, KeyError, subprocess.TimeoutExpired) as e:
-                    case.errors.append(f"{case.name} {transport}: {e}")
+                    text = " ".join(str(e).split())[:300]
+                    case.errors.append(f"{case.name} {transport}: {text}")
         print(f"round {n + 1} of {bench.rounds}, {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 
