@@ -94,8 +94,7 @@ static long now_ms(void)
 }
 
 /* Wait for one packet. Its length, 0 when ismd hung up, or -errno. */
-static ssize_t await_packet(int sock, void *buf, size_t size, int fds[FDPASS_MAX],
-                            unsigned *nfds)
+static ssize_t await_packet(int sock, void *buf, size_t size, int fds[FDPASS_MAX], unsigned *nfds)
 {
 	long end = now_ms() + ANSWER_LIMIT_MS;
 
@@ -135,8 +134,7 @@ static int receive_reply(int sock, struct ismd_error *err)
 		fail(err, ISMD_VERSION, "ismd speaks version %u of the protocol, this tool %u",
 		     head.version, FAB_WIRE_VERSION);
 	else if (n == 0)
-		fail(err, ISMD_VERSION,
-		     "ismd hung up: it went down, or it is of another version");
+		fail(err, ISMD_VERSION, "ismd hung up: it went down, or it is of another version");
 	else if (n < 0)
 		fail(err, ISMD_FAILED, "no answer from ismd: %s", strerror((int)-n));
 	else

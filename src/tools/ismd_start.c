@@ -141,9 +141,8 @@ static int run_starter(const char *path, char *why, size_t size)
 
 int ismd_ensure(char *why, size_t size)
 {
-	static const char *const places[] = { "ismd", "../sbin/ismd",
-		                              "../libexec/openism/ismd", "../bin/ismd",
-		                              NULL };
+	static const char *const places[] = { "ismd", "../sbin/ismd", "../libexec/openism/ismd",
+		                              "../bin/ismd", NULL };
 	char path[PATH_MAX];
 	int r = is_alive();
 

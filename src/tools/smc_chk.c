@@ -197,8 +197,7 @@ static int find_target(const struct options *o, struct chk_target *target)
 		printf("Error: Unknown destination '%s'\n", o->target);
 		return 1;
 	}
-	for (struct addrinfo *ai = list; ai && target->count < CHK_MAX_ADDRESSES;
-	     ai = ai->ai_next)
+	for (struct addrinfo *ai = list; ai && target->count < CHK_MAX_ADDRESSES; ai = ai->ai_next)
 		if (has_route(ai) &&
 		    getnameinfo(ai->ai_addr, ai->ai_addrlen, target->address[target->count],
 		                sizeof(target->address[0]), NULL, 0, NI_NUMERICHOST) == 0)

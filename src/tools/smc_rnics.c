@@ -129,8 +129,7 @@ static void print_header(const struct options *o)
 {
 	printf("FID   Power  PCI_ID        PCHID  Type             PFT   %s  %s  "
 	       "PNET_ID            %s\n",
-	       o->raw ? "VFN" : "VF ", o->ports ? "IPrt" : "PPrt",
-	       o->ports ? "IB-Dev" : "Net-Dev");
+	       o->raw ? "VFN" : "VF ", o->ports ? "IPrt" : "PPrt", o->ports ? "IB-Dev" : "Net-Dev");
 	for (int i = 0; i < 100; i++)
 		putchar('-');
 	putchar('\n');
@@ -182,8 +181,7 @@ static bool is_wanted(struct json_object *f, const struct options *o)
 {
 	if (o->fid != FID_NONE && o->fid != (int64_t)jget_u32(f, "fid"))
 		return false;
-	return o->all ||
-	       (jget_bool(f, "power") && (o->raw || jget_u32(f, "pft") == PFT_ISM));
+	return o->all || (jget_bool(f, "power") && (o->raw || jget_u32(f, "pft") == PFT_ISM));
 }
 
 static int by_fid(const void *a, const void *b)
@@ -236,8 +234,7 @@ static int refusal(struct json_object *answer, const struct options *o)
 		        o->on ? "enabled" : "disabled");
 		return RNICS_ALREADY;
 	}
-	fprintf(stderr, "Error: Failed to %s FID %" PRIx64 "\n", o->on ? "enable" : "disable",
-	        fid);
+	fprintf(stderr, "Error: Failed to %s FID %" PRIx64 "\n", o->on ? "enable" : "disable", fid);
 	return RNICS_FAILED;
 }
 
@@ -249,8 +246,7 @@ static int switch_power(const struct options *o)
 	int status = RNICS_OK;
 
 	if (o->switch_fid > UINT32_MAX) {
-		fprintf(stderr, "Error: FID %" PRIx64 " does not exist\n",
-		        (uint64_t)o->switch_fid);
+		fprintf(stderr, "Error: FID %" PRIx64 " does not exist\n", (uint64_t)o->switch_fid);
 		return RNICS_NO_SLOT;
 	}
 	snprintf(request, sizeof(request), "{\"op\":\"power\",\"fid\":%" PRId64 ",\"on\":%s}",

@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,8 +90,8 @@ static int parse_options(int argc, char **argv)
 static int find_library(char path[PATH_MAX])
 {
 	static const char *const places[] = { LIBRARY, "../lib/openism/" LIBRARY,
-		                              "../" OPENISM_LIBDIR "/openism/" LIBRARY,
-		                              OPENISM_PREFIX_LIBDIR "/openism/" LIBRARY, NULL };
+		                              OPENISM_PRELOAD_FROM_BIN "/" LIBRARY,
+		                              OPENISM_PRELOAD_DIR "/" LIBRARY, NULL };
 
 	if (tool_find(places, R_OK, path) < 0) {
 		fputs("smc_run: Error: " LIBRARY " not found beside smc_run or in its library "
@@ -98,45 +99,63 @@ static int find_library(char path[PATH_MAX])
 		      stderr);
 		return -1;
 	}
-	if (strpbrk(path, " :\t\n")) {
-		/* The dynamic loader splits the list there and has no quoting. */
-		fprintf(stderr, "smc_run: Error: cannot preload '%s': blank or colon in its path\n",
-		        path);
-		return -1;
-	}
 	return 0;
 }
 
-static int is_listed(const char *list, const char *path)
+/* Is @item one of @list's items, which any character of @separators splits? */
+static bool is_listed(const char *list, const char *item, const char *separators)
 {
-	size_t len = strlen(path);
+	size_t len = strlen(item);
 
 	while (*list) {
-		size_t n = strcspn(list, " :");
+		size_t n = strcspn(list, separators);
 
-		if (n == len && memcmp(list, path, len) == 0)
-			return 1;
+		if (n == len && memcmp(list, item, len) == 0)
+			return true;
 		list += n;
-		list += strspn(list, " :");
+		list += strspn(list, separators);
 	}
-	return 0;
+	return false;
 }
 
-static int set_preload(const char *path)
+/* Append @item to the environment's list, once and without an empty item. */
+static int append(const char *variable, const char *item, const char *separators)
 {
-	const char *old = getenv("LD_PRELOAD");
+	const char *old = getenv(variable);
 	char *list;
 	int r;
 
 	if (!old || !*old)
-		return setenv("LD_PRELOAD", path, 1);
-	if (is_listed(old, path))
+		return setenv(variable, item, 1);
+	if (is_listed(old, item, separators))
 		return 0;
-	if (asprintf(&list, "%s:%s", old, path) < 0)
+	if (asprintf(&list, "%s:%s", old, item) < 0)
 		return -1;
-	r = setenv("LD_PRELOAD", list, 1);
+	r = setenv(variable, list, 1);
 	free(list);
 	return r;
+}
+
+/*
+ * LD_PRELOAD is split at blanks and cannot quote them, the search path is not.
+ * So a library below a folder with a blank in its name goes by its bare name,
+ * and its folder into the search path.
+ */
+static int set_preload(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (strpbrk(path, ":;")) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (!strchr(path, ' '))
+		return append("LD_PRELOAD", path, " :");
+	*slash = '\0';
+	if (append("LD_LIBRARY_PATH", path, ":;") < 0)
+		return -1;
+	*slash = '/';
+	return append("LD_PRELOAD", LIBRARY, " :");
 }
 
 int main(int argc, char **argv)
@@ -151,7 +170,8 @@ int main(int argc, char **argv)
 	if (ismd_ensure(why, sizeof(why)) < 0)
 		fprintf(stderr, "smc_run: Warning: %s; running on TCP\n", why);
 	if (set_preload(library) < 0) {
-		fprintf(stderr, "smc_run: Error: %s\n", strerror(errno));
+		fprintf(stderr, "smc_run: Error: cannot preload '%s': %s\n", library,
+		        strerror(errno));
 		return 1;
 	}
 	execvp(argv[optind], argv + optind);

@@ -14,8 +14,7 @@ static void print_row(struct json_object *f)
 {
 	printf("%04x %-4s  %-12s  %04x   %-4s  %5u  %-16s \n", jget_u32(f, "fid"),
 	       jget_str(f, "type"), jget_str(f, "pci_id"), jget_u32(f, "pchid"),
-	       jget_bool(f, "in_use") ? "Yes" : "No", jget_u32(f, "lgrs"),
-	       jget_str(f, "pnetid"));
+	       jget_bool(f, "in_use") ? "Yes" : "No", jget_u32(f, "lgrs"), jget_str(f, "pnetid"));
 }
 
 static void print_devices(struct json_object *list)
@@ -43,8 +42,8 @@ int smcd_device(int argc, char **argv, const struct smcd_options *opt)
 		argc--;
 		argv++;
 	}
-	if (argc > 1 || (argc == 1 && (smcd_matches(argv[0], "help") ||
-	                               !smcd_matches(argv[0], "all"))))
+	if (argc > 1 ||
+	    (argc == 1 && (smcd_matches(argv[0], "help") || !smcd_matches(argv[0], "all"))))
 		return usage();
 	answer = smcd_ask("functions");
 	if (!answer)

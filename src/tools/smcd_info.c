@@ -70,8 +70,8 @@ int smcd_info(int argc, char **argv, const struct smcd_options *opt)
 {
 	struct json_object *functions, *info;
 
-	if (argc > 1 || (argc == 1 && (smcd_matches(argv[0], "help") ||
-	                               !smcd_matches(argv[0], "show"))))
+	if (argc > 1 ||
+	    (argc == 1 && (smcd_matches(argv[0], "help") || !smcd_matches(argv[0], "show"))))
 		return usage();
 	functions = smcd_ask("functions");
 	if (!functions) {

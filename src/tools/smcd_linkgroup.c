@@ -31,8 +31,7 @@ static void parse_lgr_id(const char *word, struct selection *sel)
 /* 0, or SMCD_FAILED after the usage text. */
 static int parse_words(int argc, char **argv, struct selection *sel)
 {
-	if (argc > 0 &&
-	    (smcd_matches(argv[0], "show") || smcd_matches(argv[0], "link-show"))) {
+	if (argc > 0 && (smcd_matches(argv[0], "show") || smcd_matches(argv[0], "link-show"))) {
 		argc--;
 		argv++;
 	}

@@ -58,8 +58,7 @@ static void print_direction(struct json_object *st, const char *title, const cha
 	char buf[8];
 
 	printf("\n%s\n", title);
-	printf("  Data transmitted (Bytes) %14" PRIu64 " (%s)\n", bytes,
-	       short_number(bytes, buf));
+	printf("  Data transmitted (Bytes) %14" PRIu64 " (%s)\n", bytes, short_number(bytes, buf));
 	if (jget_has(st, calls_key))
 		print_count("Total requests", jget_u64(st, calls_key));
 }

@@ -171,8 +171,7 @@ static void print_json_row(const struct ss_row *row, bool first)
 }
 
 /* Rows of one address family, as the kernel lists them: IPv4 first. */
-static void print_family(struct json_object *list, bool v6, const struct options *o,
-                         bool *first)
+static void print_family(struct json_object *list, bool v6, const struct options *o, bool *first)
 {
 	size_t n = list ? json_object_array_length(list) : 0;
 
@@ -233,8 +232,7 @@ static int list_sockets(const struct options *o)
 
 static void pause_for(double seconds)
 {
-	struct timespec ts = { (time_t)seconds,
-		               (long)((seconds - (double)(time_t)seconds) * 1e9) };
+	struct timespec ts = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
 
 	while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
 		;

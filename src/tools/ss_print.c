@@ -83,8 +83,7 @@ static void print_cursor(FILE *out, uint64_t pos, uint64_t size)
 	if (!size)
 		fprintf(out, "%04x:%08" PRIx64 " ", 0u, pos & 0xffffffffu);
 	else
-		fprintf(out, "%04x:%08x ", (unsigned)(pos / size & 0xffff),
-		        (unsigned)(pos % size));
+		fprintf(out, "%04x:%08x ", (unsigned)(pos / size & 0xffff), (unsigned)(pos % size));
 }
 
 static void print_flags(FILE *out, uint32_t flags)

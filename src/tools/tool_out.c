@@ -15,7 +15,6 @@ int tool_finish(const char *tool, int status)
 	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	fprintf(stderr, "%s: cannot write the output: %s\n", tool,
-	        strerror(errno ? errno : EIO));
+	fprintf(stderr, "%s: cannot write the output: %s\n", tool, strerror(errno ? errno : EIO));
 	return status ? status : 1;
 }

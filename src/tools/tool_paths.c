@@ -35,9 +35,8 @@ int tool_find(const char *const *places, int mode, char path[PATH_MAX])
 		return -ENOENT;
 	*slash = '\0';
 	for (; *places; places++) {
-		int n = **places == '/'
-		                ? snprintf(name, sizeof(name), "%s", *places)
-		                : snprintf(name, sizeof(name), "%s/%s", self, *places);
+		int n = **places == '/' ? snprintf(name, sizeof(name), "%s", *places)
+		                        : snprintf(name, sizeof(name), "%s/%s", self, *places);
 
 		if (n < 0 || (size_t)n >= sizeof(name))
 			continue;
