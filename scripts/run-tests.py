@@ -218,6 +218,8 @@ def fuzz(tallies):
             tally.failed.append((f"{name} (exit {status})", text))
         else:
             tally.passed += 1
+    if not tally.passed and not tally.failed:
+        tally.failed.append(("fuzz", "no fuzzer was built"))
     tally.close()
     tallies.append(tally)
 
