@@ -141,7 +141,7 @@ hang_up() {
 
 exec 3</dev/null
 port=$(free_port)
-plain_port=$port
+
 
 title 'The box and its device'
 run smc_rnics -a
@@ -174,7 +174,7 @@ expect 'OPENISM'
 hang_up
 
 title 'A plain client at the same server: TCP, and nothing in its way'
-converse 'plain TCP' socat - "TCP:127.0.0.1:$plain_port"
+converse 'plain TCP' socat - "TCP:127.0.0.1:$port"
 run_until 'TCP +0x03010000$' smcss
 hang_up
 stop "$server"
@@ -198,15 +198,29 @@ expect 'SMC-D Features:' 'ISM:'
 run smcd device
 expect 'ISM'
 
-title 'What it brings: 64-byte round trips, then a stream of 64 KiB messages'
-run ismbench --pingpong --size 64 --seconds 0.5
-expect 'median'
-run smc_run ismbench --pingpong --size 64 --seconds 0.5
-expect 'SMCD, [1-9][0-9]* bytes by shared memory'
-run ismbench --stream --size 65536 --seconds 0.5
-expect 'MB/s'
-run smc_run ismbench --stream --size 65536 --seconds 0.5
-expect 'SMCD, [1-9][0-9]* bytes by shared memory'
+title 'What it brings'
+# measure LOAD SIZE PATTERN: one run over TCP, one under smc_run; their numbers.
+measure() {
+	local load=(ismbench "--$1" --size "$2" --seconds 0.7)
+	run "${load[@]}"
+	expect "$3"
+	tcp=$(sed -nE "s,.*$3.*,\\1,p" <<<"$output")
+	run smc_run "${load[@]}"
+	expect "$3" 'SMCD, [1-9][0-9]* bytes by shared memory'
+	smc=$(sed -nE "s,.*$3.*,\\1,p" <<<"$output")
+}
+# compare WHAT UNIT BETTER-IF-LESS: the two numbers in one line.
+compare() {
+	awk -v what="$1" -v unit="$2" -v less="$3" -v tcp="$tcp" -v smc="$smc" 'BEGIN {
+		printf "%-24s TCP %s %s, shared memory %s %s: %.1f times as fast\n",
+			what, tcp, unit, smc, unit, less ? tcp / smc : smc / tcp }'
+}
+measure pingpong 64 'median ([0-9.]+) us'
+pingpong=$(compare '64-byte round trip:' us 1)
+measure stream 65536 ' ([0-9]+) MB/s'
+stream=$(compare 'stream of 64 KiB writes:' MB/s 0)
+echo
+printf '%s%s%s\n' "$bold" "$pingpong" "$plain" "$bold" "$stream" "$plain"
 
 title 'Done'
 say 'No root, no service, no change to a program. smc_run COMMAND is all there is to it.'
