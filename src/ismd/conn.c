@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ismd/conn.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "ismd/index.h"
+#include "ismd/ismd.h"
+#include "ismd/lgr.h"
+
+struct fab_row *conn_row(const struct conn *c)
+{
+	return &c->table->rows[c->row];
+}
+
+bool conn_is_server(const struct conn *c)
+{
+	return c->role == FAB_ROLE_ACCEPT;
+}
+
+struct conn *conn_new(struct ismd *d, struct table *t, uint32_t row, uint32_t gen)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->table = t;
+	c->row = row;
+	c->gen = gen;
+	c->fd = -1;
+	c->role = atomic_load(&t->rows[row].role);
+	if (c->role > FAB_ROLE_ACCEPT)
+		c->role = FAB_ROLE_NONE;
+	list_init(&c->proc_link);
+	list_init(&c->unknown_link);
+	list_add_tail(&d->unknown, &c->unknown_link);
+	t->conns[row] = c;
+	t->nconns++;
+	if (c->role != FAB_ROLE_LISTEN)
+		d->total.claims++;
+	return c;
+}
+
+void conn_set_holder(struct conn *c, struct proc *p, int fd)
+{
+	list_del(&c->proc_link);
+	c->proc = p;
+	c->fd = fd;
+	if (p)
+		list_add_tail(&p->conns, &c->proc_link);
+}
+
+void conn_set_unknown(struct ismd *d, struct conn *c)
+{
+	index_del(d, c);
+	index_del_cookie(d, c);
+	c->passed = false;
+	c->state = CONN_UNKNOWN;
+	list_del(&c->unknown_link);
+	list_add_tail(&d->unknown, &c->unknown_link);
+}
+
+void count_fallback(struct ismd *d, bool server, uint32_t reason)
+{
+	struct fallback_count *f;
+
+	for (unsigned i = 0; i < d->nfallback; i++) {
+		f = &d->fallback[i];
+		if (f->reason == reason && f->server == server) {
+			f->count++;
+			return;
+		}
+	}
+	if (d->nfallback == FALLBACK_KINDS) /* invented reasons of a client */
+		return;
+	f = &d->fallback[d->nfallback++];
+	f->reason = reason;
+	f->server = server;
+	f->count = 1;
+}
+
+static bool never_decided(const struct conn *c)
+{
+	return c->role != FAB_ROLE_LISTEN && c->state != CONN_MATCHED && c->state != CONN_DECLINED;
+}
+
+void conn_free(struct ismd *d, struct conn *c)
+{
+	conn_add_counters(c, &d->total);
+	if (never_decided(c)) {
+		d->total.tcp_conns++;
+		count_fallback(d, conn_is_server(c), c->reason ? c->reason : FAB_REASON_PEERNOSMC);
+	}
+	index_del(d, c);
+	index_del_cookie(d, c);
+	list_del(&c->proc_link);
+	list_del(&c->unknown_link);
+	lgr_leave(d, c);
+	c->table->conns[c->row] = NULL;
+	c->table->nconns--;
+	free(c);
+}
+
+void conn_decline(struct ismd *d, struct conn *c, uint32_t reason, uint32_t peer_reason)
+{
+	struct fab_row *row = conn_row(c);
+	uint32_t expect = FAB_ROW_PENDING;
+
+	if (c->state == CONN_MATCHED || c->state == CONN_DECLINED)
+		return;
+	list_del(&c->unknown_link);
+	c->state = CONN_DECLINED;
+	c->reason = reason;
+	c->peer_reason = peer_reason;
+	atomic_store(&row->reason, reason);
+	atomic_store(&row->peer_reason, peer_reason);
+	/* if it fails the program has closed it: nobody is interested any more */
+	atomic_compare_exchange_strong(&row->state, &expect, FAB_ROW_DECLINED);
+	d->total.tcp_conns++;
+	count_fallback(d, conn_is_server(c), reason);
+	if (c->proc && c->proc->client && log_allowed(&c->proc->client->log))
+		log_event("client %u (%s, pid %d): row %u declined, 0x%08x/0x%08x",
+		          c->proc->client->id, c->proc->comm, (int)c->proc->pid, c->row, reason,
+		          peer_reason);
+}
+
+void conn_show_pending(struct ismd *d, struct conn *c)
+{
+	struct fab_row *row = conn_row(c);
+
+	if (c->role == FAB_ROLE_LISTEN)
+		return;
+	c->reason = d->power ? FAB_REASON_PEERNOSMC : FAB_REASON_NOSMCDEV;
+	atomic_store(&row->reason, c->reason);
+	atomic_store(&row->peer_reason, 0);
+}
+
+void conn_mark_aborted(struct ismd *d, struct conn *c)
+{
+	struct conn *mate;
+	uint64_t one = 1;
+
+	if (c->state != CONN_MATCHED || !c->seg)
+		return;
+	mate = c->seg->slots[c->slot].conn[!c->side];
+	if (!mate)
+		return;
+	atomic_fetch_or(&segment_dmb(c->seg, c->slot, !c->side)->cdc_flags,
+	                FAB_CDC_CONN_CLOSED | FAB_CDC_CONN_ABORT);
+	atomic_fetch_or(&c->seg->map->side[!c->side].ready, (uint64_t)1 << c->slot);
+	/* non-blocking: a counter that is full wakes its reader as well */
+	if (mate->proc && write(mate->proc->vector, &one, sizeof(one)) < 0)
+		log_debug("pid %d: vector is full", (int)mate->proc->pid);
+}
+
+void conn_add_counters(const struct conn *c, struct counters *sum)
+{
+	const struct fab_row *r = conn_row(c);
+
+	sum->tx_smc_bytes += atomic_load(&r->tx_smc_bytes);
+	sum->rx_smc_bytes += atomic_load(&r->rx_smc_bytes);
+	sum->tx_tcp_bytes += atomic_load(&r->tx_tcp_bytes);
+	sum->rx_tcp_bytes += atomic_load(&r->rx_tcp_bytes);
+	sum->tx_smc_calls += atomic_load(&r->tx_smc_calls);
+	sum->rx_smc_calls += atomic_load(&r->rx_smc_calls);
+	sum->switches_to_smc += atomic_load(&r->switches_to_smc);
+	sum->switches_to_tcp += atomic_load(&r->switches_to_tcp);
+}

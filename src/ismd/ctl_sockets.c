@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "sockets": every row, with the socket's state as the kernel has it now. */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ismd/conn.h"
+#include "ismd/ctl.h"
+#include "ismd/fetch.h"
+#include "ismd/ismd.h"
+#include "ismd/jsonout.h"
+#include "ismd/lgr.h"
+#include "ismd/state.h"
+
+static void put_address(struct jsonout *j, const char *key, const struct in6_addr *a, int family)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (family == AF_INET)
+		inet_ntop(AF_INET, &a->s6_addr[12], text, sizeof(text));
+	else
+		inet_ntop(AF_INET6, a, text, sizeof(text));
+	jout_str(j, key, text);
+}
+
+static const char *role_name(uint32_t role)
+{
+	switch (role) {
+	case FAB_ROLE_LISTEN:
+		return "listen";
+	case FAB_ROLE_ACCEPT:
+		return "server";
+	default:
+		return "client";
+	}
+}
+
+/* TCP state now; what cannot be looked at is as it was, what is gone is closed. */
+static int tcp_state_now(struct ismd *d, const struct conn *c)
+{
+	struct sock_id now;
+
+	if (!c->id.cookie)
+		return c->role == FAB_ROLE_LISTEN ? TCP_LISTEN : TCP_ESTABLISHED;
+	switch (fetch_verify(d, c, &now, NULL)) {
+	case FETCH_OK:
+	case FETCH_HALF:
+		return now.tcp_state;
+	case FETCH_GONE:
+		return TCP_CLOSE;
+	default:
+		return c->id.tcp_state;
+	}
+}
+
+static void put_counters(struct jsonout *j, const struct fab_row *r)
+{
+	jout_num(j, "tx_smc_bytes", atomic_load(&r->tx_smc_bytes));
+	jout_num(j, "rx_smc_bytes", atomic_load(&r->rx_smc_bytes));
+	jout_num(j, "tx_tcp_bytes", atomic_load(&r->tx_tcp_bytes));
+	jout_num(j, "rx_tcp_bytes", atomic_load(&r->rx_tcp_bytes));
+	jout_num(j, "tx_full", atomic_load(&r->tx_full));
+}
+
+static void put_smcd(struct ismd *d, struct jsonout *j, const struct conn *c,
+                     const struct fab_dmb *own, const struct fab_dmb *peer)
+{
+	const struct fab_row *r = conn_row(c);
+	uint32_t bytes = c->seg->dmb_bytes;
+
+	jout_num(j, "lgr_id", c->seg->lgr->id);
+	jout_num(j, "linkid", c->seg->lgr->id);
+	jout_hex64(j, "gid", d->gid);
+	jout_hex64(j, "peer_gid", d->gid);
+	jout_hex64(j, "token", c->token);
+	jout_hex64(j, "peer_token", c->peer_token);
+	jout_num(j, "conn_token", c->conn_token);
+	jout_num(j, "sndbuf", bytes);
+	jout_num(j, "rcvbuf", bytes);
+	jout_num(j, "peerbuf", bytes);
+	jout_num(j, "rx_prod", atomic_load(&own->prod));
+	jout_num(j, "rx_cons", atomic_load(&own->cons));
+	jout_num(j, "tx_prod", atomic_load(&peer->prod));
+	jout_num(j, "tx_cons", atomic_load(&peer->cons));
+	jout_num(j, "rx_flags", atomic_load(&own->cdc_flags) & 0xffff);
+	jout_num(j, "tx_flags", atomic_load(&peer->cdc_flags) & 0xffff);
+	jout_str(j, "rx_path", atomic_load(&r->rx_seq) & 1 ? "ring" : "tcp");
+	jout_str(j, "tx_path", atomic_load(&r->tx_seq) & 1 ? "ring" : "tcp");
+}
+
+/* "0" for the end that is not known, in the socket's own family. */
+static int shown_family(const struct conn *c)
+{
+	return c->id.family ? c->id.family : AF_INET;
+}
+
+static void put_socket(struct ismd *d, struct jsonout *j, const struct conn *c)
+{
+	const struct fab_row *r = conn_row(c);
+	const struct fab_dmb *own = NULL, *peer = NULL;
+	bool smcd = c->state == CONN_MATCHED && c->seg;
+	int tcp = tcp_state_now(d, c), family = shown_family(c);
+	uint32_t own_flags = 0, peer_flags = 0;
+
+	if (smcd) {
+		own = segment_dmb(c->seg, c->slot, c->side);
+		peer = segment_dmb(c->seg, c->slot, !c->side);
+		own_flags = atomic_load(&peer->cdc_flags);
+		peer_flags = atomic_load(&own->cdc_flags);
+	}
+	jout_open(j, NULL, '{');
+	jout_num(j, "state", state_derive(tcp, own_flags, peer_flags));
+	jout_num(j, "uid", c->proc ? c->proc->uid : geteuid());
+	jout_num(j, "inode", c->id.inode);
+	jout_num(j, "family", family == AF_INET6 ? 6 : 4);
+	put_address(j, "laddr", &c->id.key.local, family);
+	jout_num(j, "lport", c->id.key.local_port);
+	put_address(j, "raddr", &c->id.key.peer, family);
+	jout_num(j, "rport", c->id.key.peer_port);
+	jout_num(j, "intf", c->id.ifindex);
+	jout_str(j, "mode", smcd ? "SMCD" : c->role == FAB_ROLE_LISTEN ? "" : "TCP");
+	jout_num(j, "reason", c->reason);
+	jout_num(j, "peer_reason", c->peer_reason);
+	jout_int(j, "pid", c->proc ? c->proc->pid : atomic_load(&r->pid));
+	jout_str(j, "comm", c->proc ? c->proc->comm : "");
+	jout_int(j, "fd", atomic_load(&r->fd));
+	jout_str(j, "role", role_name(c->role));
+	jout_num(j, "table", c->table->id);
+	jout_num(j, "row", c->row);
+	jout_num(j, "shutdown", state_shutdown(tcp, own_flags, peer_flags));
+	if (smcd)
+		put_smcd(d, j, c, own, peer);
+	put_counters(j, r);
+	jout_close(j, '}');
+}
+
+void ctl_sockets(struct ismd *d, struct jsonout *j)
+{
+	jout_open(j, NULL, '{');
+	jout_open(j, "sockets", '[');
+	list_each(it, next, &d->tables)
+	{
+		struct table *t = list_item(it, struct table, link);
+
+		for (uint32_t i = 0, left = t->nconns; i < FAB_ROWS && left; i++) {
+			if (!t->conns[i])
+				continue;
+			left--;
+			put_socket(d, j, t->conns[i]);
+		}
+	}
+	jout_close(j, ']');
+	jout_close(j, '}');
+}

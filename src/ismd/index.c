@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ismd/index.h"
+
+#include <string.h>
+
+#include "ismd/ismd.h"
+
+int index_add(struct ismd *d, struct conn *c)
+{
+	int r;
+
+	index_del(d, c);
+	r = map_add(&d->index, &c->key_ent, map_hash(&c->id.key, sizeof(c->id.key)));
+	c->indexed = r == 0;
+	return r;
+}
+
+void index_del(struct ismd *d, struct conn *c)
+{
+	if (c->indexed)
+		map_del(&d->index, &c->key_ent);
+	c->indexed = false;
+}
+
+struct conn *index_find(struct ismd *d, const struct sock_key *key, const struct conn * not )
+{
+	struct mapent *e = map_first(&d->index, map_hash(key, sizeof(*key)));
+
+	for (; e; e = map_next(e)) {
+		struct conn *c = list_item(e, struct conn, key_ent);
+
+		if (c != not &&!memcmp(&c->id.key, key, sizeof(*key)))
+			return c;
+	}
+	return NULL;
+}
+
+void index_half_key(const struct sock_key *mate, struct sock_key *half)
+{
+	sockid_mirror(mate, half);
+	memset(&half->peer, 0, sizeof(half->peer));
+	half->peer_port = 0;
+}
+
+int index_add_cookie(struct ismd *d, struct conn *c)
+{
+	int r = map_add(&d->cookies, &c->cookie_ent, map_hash(&c->id.cookie, sizeof(c->id.cookie)));
+
+	c->has_id = r == 0;
+	return r;
+}
+
+void index_del_cookie(struct ismd *d, struct conn *c)
+{
+	if (c->has_id)
+		map_del(&d->cookies, &c->cookie_ent);
+	c->has_id = false;
+}
+
+struct conn *index_find_cookie(struct ismd *d, const struct conn *c)
+{
+	struct mapent *e = map_first(&d->cookies, map_hash(&c->id.cookie, sizeof(c->id.cookie)));
+
+	for (; e; e = map_next(e)) {
+		struct conn *o = list_item(e, struct conn, cookie_ent);
+
+		if (o != c && o->id.cookie == c->id.cookie)
+			return o;
+	}
+	return NULL;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bell and bits: the bell is watched one-shot, so a client that keeps ringing
+ * costs one event per look. A look takes the dirty words by exchange, arms the
+ * bell and looks once more, so a bit that was set in between is never lost.
+ */
+#define _GNU_SOURCE
+#include "ismd/table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ismd/ismd.h"
+#include "ismd/rows.h"
+
+#define MAX_TABLES 4096
+#define ROWS_PER_TURN 4096u
+
+static int map_table(struct table *t)
+{
+	void *p;
+
+	t->memfd = memfd_create("ism-table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (t->memfd < 0 || ftruncate(t->memfd, (off_t)FAB_TABLE_BYTES) < 0 ||
+	    fcntl(t->memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
+	    fallocate(t->memfd, 0, 0, FAB_TABLE_ROWS_OFFSET) < 0)
+		return -errno;
+	p = mmap(NULL, FAB_TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, t->memfd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	t->head = p;
+	t->rows = (struct fab_row *)((char *)p + FAB_TABLE_ROWS_OFFSET);
+	return 0;
+}
+
+static void fill_head(struct ismd *d, struct table *t)
+{
+	struct fab_table *h = t->head;
+
+	h->version = FAB_LAYOUT_VERSION;
+	h->rows = FAB_ROWS;
+	h->table_id = t->id;
+	h->row_bytes = sizeof(struct fab_row);
+	atomic_store(&h->power, d->power);
+	atomic_store(&h->bell_armed, 1);
+	atomic_thread_fence(memory_order_release);
+	h->magic = FAB_TABLE_MAGIC;
+}
+
+static void on_bell(struct ismd *d, struct watch *w, uint32_t events)
+{
+	table_schedule(d, list_item(w, struct table, bell), d->opt.defer_us);
+}
+
+static void release(struct ismd *d, struct table *t)
+{
+	loop_close(&d->loop, &t->bell);
+	if (t->head)
+		munmap(t->head, FAB_TABLE_BYTES);
+	if (t->memfd >= 0)
+		close(t->memfd);
+	free(t->conns);
+	t->head = NULL;
+	t->rows = NULL;
+	t->conns = NULL;
+	loop_bury(&d->loop, &t->grave);
+}
+
+struct table *table_new(struct ismd *d)
+{
+	struct table *t;
+	int r;
+
+	if (d->ntables >= MAX_TABLES) {
+		errno = EMFILE;
+		return NULL;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->memfd = -1;
+	t->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	t->conns = calloc(FAB_ROWS, sizeof(*t->conns));
+	list_init(&t->members);
+	list_init(&t->due_link);
+	t->id = ++d->next_table;
+	r = t->conns && t->bell.fd >= 0 ? map_table(t) : -ENOMEM;
+	if (r == 0)
+		r = loop_watch(&d->loop, &t->bell, EPOLLIN | EPOLLONESHOT, on_bell);
+	if (r < 0) {
+		release(d, t);
+		errno = -r;
+		return NULL;
+	}
+	fill_head(d, t);
+	list_add_tail(&d->tables, &t->link);
+	d->ntables++;
+	return t;
+}
+
+void table_free(struct ismd *d, struct table *t)
+{
+	rows_close_all(d, t);
+	list_del(&t->link);
+	list_del(&t->due_link);
+	d->ntables--;
+	log_debug("table %u: freed", t->id);
+	release(d, t);
+}
+
+struct table *table_find(struct ismd *d, uint32_t id)
+{
+	list_each(it, next, &d->tables)
+	{
+		struct table *t = list_item(it, struct table, link);
+
+		if (t->id == id)
+			return t;
+	}
+	return NULL;
+}
+
+void table_reap(struct ismd *d, struct table *t)
+{
+	if (list_empty(&t->members) && t->nchannels == 0)
+		table_free(d, t);
+}
+
+void table_schedule(struct ismd *d, struct table *t, uint32_t delay_us)
+{
+	if (t->queued)
+		return;
+	t->queued = true;
+	t->due_ns = loop_now_ns() + (uint64_t)delay_us * 1000;
+	list_add_tail(&d->due, &t->due_link);
+}
+
+unsigned table_take_dirty(struct fab_table *head, uint32_t *rows, unsigned max, bool *more)
+{
+	unsigned n = 0;
+
+	*more = false;
+	for (unsigned s = 0; s < FAB_SUMMARY_WORDS; s++) {
+		uint64_t words;
+
+		if (!atomic_load_explicit(&head->summary[s], memory_order_relaxed))
+			continue;
+		words = atomic_exchange(&head->summary[s], 0);
+		while (words) {
+			unsigned w = s * 64 + (unsigned)__builtin_ctzll(words);
+			uint64_t bits;
+
+			if (n + 64 > max) { /* a word may bring 64 rows: put the rest back */
+				atomic_fetch_or(&head->summary[s], words);
+				*more = true;
+				return n;
+			}
+			words &= words - 1;
+			bits = atomic_exchange(&head->dirty[w], 0);
+			for (; bits; bits &= bits - 1)
+				rows[n++] = w * 64 + (unsigned)__builtin_ctzll(bits);
+		}
+	}
+	return n;
+}
+
+static bool any_dirty(struct fab_table *head)
+{
+	for (unsigned s = 0; s < FAB_SUMMARY_WORDS; s++)
+		if (atomic_load(&head->summary[s]))
+			return true;
+	return false;
+}
+
+/* Sleep until the next bell; seq_cst on both sides orders "armed, then look"
+ * against the client's "set bit, then take the arming". */
+static void arm(struct ismd *d, struct table *t)
+{
+	atomic_store(&t->head->bell_armed, 1);
+	if (any_dirty(t->head) && atomic_exchange(&t->head->bell_armed, 0) == 1)
+		table_schedule(d, t, d->opt.defer_us);
+}
+
+static void look(struct ismd *d, struct table *t)
+{
+	static uint32_t rows[ROWS_PER_TURN];
+	uint64_t rung;
+	unsigned n;
+	bool more;
+
+	if (read(t->bell.fd, &rung, sizeof(rung)) < 0)
+		rung = 0; /* -EAGAIN: scheduled without a bell */
+	n = table_take_dirty(t->head, rows, ROWS_PER_TURN, &more);
+	for (unsigned i = 0; i < n; i++)
+		row_process(d, t, rows[i]);
+	if (more)
+		table_schedule(d, t, 0);
+	else
+		arm(d, t);
+	loop_rearm(&d->loop, &t->bell, EPOLLIN | EPOLLONESHOT);
+}
+
+void tables_run_due(struct ismd *d, uint64_t now_ns)
+{
+	struct list todo;
+
+	/* those that are due now, once: what they schedule waits for the next turn */
+	list_init(&todo);
+	list_each(it, next, &d->due)
+	{
+		struct table *t = list_item(it, struct table, due_link);
+
+		if (t->due_ns > now_ns)
+			continue;
+		list_del(&t->due_link);
+		list_add_tail(&todo, &t->due_link);
+	}
+	while (!list_empty(&todo)) {
+		struct table *t = list_item(todo.next, struct table, due_link);
+
+		list_del(&t->due_link);
+		t->queued = false;
+		look(d, t);
+	}
+}
+
+void tables_set_power(struct ismd *d, bool on)
+{
+	list_each(it, next, &d->tables)
+	{
+		struct table *t = list_item(it, struct table, link);
+
+		atomic_store(&t->head->power, on);
+		rows_power_changed(d, t);
+	}
+}
