@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Receiving and sending, for all read-like and write-like hooks: choose between
+ * the kernel and the connection's rings, block as the descriptor says, and give
+ * the results and errors that TCP would.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <time.h>
+
+#include "base/sys.h"
+#include "fabric/reason.h"
+#include "sock/libc.h"
+#include "sock/wait.h"
+
+static bool finish(ssize_t *ret, ssize_t n)
+{
+	if (n < 0) {
+		errno = (int)-n;
+		n = -1;
+	}
+	*ret = n;
+	return true;
+}
+
+/* Bytes in @iov, or -EINVAL as the kernel says for absurd ones. */
+static ssize_t iov_total(const struct iovec *iov, size_t cnt)
+{
+	size_t sum = 0;
+
+	if (cnt > IOV_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < cnt; i++) {
+		if (iov[i].iov_len > SSIZE_MAX - sum)
+			return -EINVAL;
+		sum += iov[i].iov_len;
+	}
+	return (ssize_t)sum;
+}
+
+/* ---- receive */
+
+static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags)
+{
+	struct iov_pos pos = iov_pos_init(iov, cnt);
+	ssize_t total = iov_total(iov, cnt), got = 0, n;
+	uint64_t deadline = 0;
+	int how = 0;
+
+	if (total <= 0)
+		return total;
+	how |= flags & MSG_PEEK ? CONN_PEEK : 0;
+	how |= flags & MSG_TRUNC ? CONN_DISCARD : 0;
+	for (;;) {
+		n = conn_read(&s->conn, fd, &pos, (size_t)(total - got), how);
+		if (n > 0) {
+			got += n;
+			how &= ~CONN_ASK;
+			if (got == total || !(flags & MSG_WAITALL) || (flags & MSG_PEEK))
+				return got;
+			continue;
+		}
+		if (n != -EAGAIN)
+			return got ? got : n;
+		if (!(how & CONN_ASK) && ((flags & MSG_DONTWAIT) || sock_nonblocking(fd))) {
+			how |= CONN_ASK;
+			continue;
+		}
+		if ((how & CONN_ASK) && ((flags & MSG_DONTWAIT) || sock_nonblocking(fd)))
+			return got ? got : -EAGAIN;
+		if (!deadline)
+			deadline = wait_deadline(sock_timeout_ns(fd, SO_RCVTIMEO));
+		n = wait_readable(s, fd, deadline);
+		if (n < 0)
+			return got ? got : n;
+		how |= CONN_ASK;
+	}
+}
+
+bool sock_rx(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags, ssize_t *ret)
+{
+	struct conn *c = &s->conn;
+
+	*ret = 0;
+	if (!c->row || (flags & (MSG_OOB | MSG_ERRQUEUE)))
+		return false;
+	sock_touch(s, fd);
+	if (!sock_open_rx(s, fd) && conn_rx_enter_kernel(c)) {
+		*ret = 1;
+		return false;
+	}
+	/* Open, but a family member opened it and our mapping is still under way. */
+	for (int i = 0; !conn_linked(c); i++) {
+		struct timespec ms = { 0, 1000000 };
+
+		if (i == 1000)
+			return finish(ret, -ECONNRESET);
+		nanosleep(&ms, NULL);
+	}
+	return finish(ret, rx_loop(s, fd, iov, cnt, flags));
+}
+
+void sock_rx_done(struct sock *s, ssize_t entered, ssize_t n, int flags)
+{
+	if (!entered || !s->conn.row)
+		return;
+	conn_rx_leave_kernel(&s->conn);
+	if (n > 0 && !(flags & MSG_PEEK))
+		atomic_fetch_add_explicit(&s->conn.row->rx_tcp_bytes, (uint64_t)n,
+		                          memory_order_relaxed);
+}
+
+/* ---- send */
+
+/* The rest of a send that began in the ring. */
+static ssize_t tx_rest_by_tcp(struct sock *s, int fd, const struct iov_pos *pos, size_t left,
+                              int flags)
+{
+	struct iovec rest[64];
+	struct msghdr m = { .msg_iov = rest };
+	ssize_t n;
+
+	m.msg_iovlen = iov_rest(pos, rest, 64, left);
+	n = LIBC(sendmsg)(fd, &m, flags);
+	if (n < 0)
+		n = -errno;
+	conn_tx_done(&s->conn, n);
+	return n;
+}
+
+/* False: nothing was sent yet and all of it has to go through the kernel. */
+static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags,
+                    ssize_t *ret)
+{
+	struct iov_pos pos = iov_pos_init(iov, cnt);
+	ssize_t total = iov_total(iov, cnt), sent = 0, n;
+	uint64_t deadline = 0;
+
+	if (total < 0)
+		return finish(ret, total);
+	for (;;) {
+		n = conn_write(&s->conn, fd, &pos, (size_t)(total - sent));
+		if (n >= 0) {
+			if (!atomic_load_explicit(&s->smc, memory_order_relaxed))
+				sock_went_smc(s, fd);
+			sent += n;
+			if (sent == total)
+				return finish(ret, sent);
+			continue;
+		}
+		if (n == CONN_USE_TCP) {
+			if (sent == 0)
+				return false;
+			n = tx_rest_by_tcp(s, fd, &pos, (size_t)(total - sent), flags);
+			if (n <= 0)
+				return finish(ret, sent);
+			iov_skip(&pos, (size_t)n);
+			sent += n;
+			if (sent == total)
+				return finish(ret, sent);
+			continue;
+		}
+		if (n != -EAGAIN || (flags & MSG_DONTWAIT) || sock_nonblocking(fd))
+			return finish(ret, sent ? sent : n);
+		if (!deadline)
+			deadline = wait_deadline(sock_timeout_ns(fd, SO_SNDTIMEO));
+		n = wait_writable(s, fd, deadline);
+		if (n < 0)
+			return finish(ret, sent ? sent : n);
+	}
+}
+
+bool sock_tx(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags, ssize_t *ret)
+{
+	struct conn *c = &s->conn;
+
+	*ret = 0;
+	if (!c->row)
+		return false;
+	*ret = 1;
+	sock_touch(s, fd);
+	if (__builtin_expect(flags & (MSG_OOB | MSG_FASTOPEN), 0))
+		sock_pin(s, flags & MSG_OOB ? FAB_REASON_OI_OOB : FAB_REASON_OPTUNSUPP);
+	if (!conn_linked(c)) {
+		if (conn_tx_enter_kernel(c))
+			return false;
+		for (int i = 0; !conn_linked(c); i++) {
+			struct timespec ms = { 0, 1000000 };
+
+			if (i == 1000)
+				return finish(ret, -ECONNRESET);
+			nanosleep(&ms, NULL);
+		}
+	}
+	return tx_loop(s, fd, iov, cnt, flags, ret);
+}
+
+void sock_tx_done(struct sock *s, ssize_t entered, ssize_t n)
+{
+	if (entered && s->conn.row)
+		conn_tx_done(&s->conn, n);
+}

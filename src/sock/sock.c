@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Life of followed sockets: tracking, claims, opening, closing, fork. */
+#define _GNU_SOURCE
+#include "sock/sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/sys.h"
+#include "fabric/reason.h"
+
+/* Objects wait in a queue before they are used again, so that a late look at one
+ * sees a closed connection and not somebody else's. */
+#define QUEUE_MIN 64
+
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sock *free_head, *free_tail;
+static unsigned free_count;
+
+static void pool_put(struct sock *s)
+{
+	s->next_free = NULL;
+	if (free_tail)
+		free_tail->next_free = s;
+	else
+		free_head = s;
+	free_tail = s;
+	free_count++;
+}
+
+static void pool_grow(void)
+{
+	const size_t bytes = 65536;
+	struct sock *s = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	                      0);
+
+	if (s == MAP_FAILED)
+		return;
+	for (size_t i = 0; i < bytes / sizeof(*s); i++)
+		pool_put(&s[i]);
+}
+
+static struct sock *pool_take(void)
+{
+	struct sock *s;
+
+	pthread_mutex_lock(&pool_lock);
+	if (free_count < QUEUE_MIN)
+		pool_grow();
+	s = free_head;
+	if (s) {
+		free_head = s->next_free;
+		if (!free_head)
+			free_tail = NULL;
+		free_count--;
+	}
+	pthread_mutex_unlock(&pool_lock);
+	return s;
+}
+
+static struct sock *sock_new(void)
+{
+	struct sock *s = pool_take();
+
+	if (!s)
+		return NULL;
+	memset(s, 0, sizeof(*s));
+	s->obj.kind = OBJ_SOCK;
+	spin_init(&s->rx_spin);
+	spin_init(&s->tx_spin);
+	return s;
+}
+
+static void sock_free(struct sock *s)
+{
+	pthread_mutex_lock(&pool_lock);
+	pool_put(s);
+	pthread_mutex_unlock(&pool_lock);
+}
+
+/* An entry whose descriptor was closed behind our back. */
+static void obj_stale(struct obj *o)
+{
+	if (!o)
+		return;
+	if (o->kind == OBJ_EPOLL) {
+		epoll_closed(o);
+		return;
+	}
+	sock_closing((struct sock *)o, -1);
+	sock_closed((struct sock *)o);
+}
+
+struct sock *sock_track(int fd)
+{
+	struct sock *s = sock_new();
+
+	if (!s)
+		return NULL;
+	atomic_store(&s->fds, 1);
+	atomic_store(&s->pid, atomic_load(&ism_pid));
+	obj_stale(fdtab_swap(fd, &s->obj));
+	return s;
+}
+
+void sock_forget(int fd)
+{
+	if (fdtab_get(fd))
+		obj_stale(fdtab_swap(fd, NULL));
+}
+
+void sock_add_fd(struct sock *s, int fd)
+{
+	atomic_fetch_add(&s->fds, 1);
+	obj_stale(fdtab_swap(fd, &s->obj));
+}
+
+void sock_closing(struct sock *s, int fd)
+{
+	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+
+	if (atomic_fetch_sub(&s->fds, 1) != 1)
+		return;
+	epoll_sock_gone(s);
+	if (!s->conn.row)
+		return;
+	if (!conn_put(&s->conn)) {
+		s->conn.row = NULL; /* another process of the family has it */
+		return;
+	}
+	if (conn_close_begin(&s->conn) && fd >= 0)
+		sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+}
+
+void sock_closed(struct sock *s)
+{
+	if (atomic_load(&s->fds) > 0)
+		return;
+	conn_close_end(&s->conn);
+	sock_free(s);
+}
+
+void sock_claim(struct sock *s, int fd, uint32_t role)
+{
+	int saved = errno;
+
+	if (!s->conn.row && conn_claim(&s->conn, role, fd, 0)) {
+		atomic_store(&s->conn.row->want_rcvbuf, s->want_rcvbuf);
+		if (s->pin_wanted)
+			conn_pin(&s->conn, s->pin_wanted);
+	}
+	errno = saved;
+}
+
+void sock_touch_slow(struct sock *s, int fd)
+{
+	int saved = errno;
+
+	atomic_store(&s->connecting, false);
+	atomic_store(&s->pid, atomic_load(&ism_pid));
+	conn_reclaim(&s->conn, fd);
+	errno = saved;
+}
+
+void sock_want_rcvbuf(struct sock *s, uint32_t bytes)
+{
+	s->want_rcvbuf = bytes;
+	if (s->conn.row)
+		atomic_store(&s->conn.row->want_rcvbuf, bytes);
+}
+
+void sock_pin(struct sock *s, uint32_t reason)
+{
+	if (!s->pin_wanted)
+		s->pin_wanted = reason;
+	conn_pin(&s->conn, reason);
+}
+
+bool sock_open_rx(struct sock *s, int fd)
+{
+	struct conn *c = &s->conn;
+
+	if (conn_rx_is_open(c) && atomic_load_explicit(&s->smc, memory_order_relaxed))
+		return conn_linked(c);
+	if (!conn_linked(c) || !conn_rx_open(c))
+		return false;
+	sock_went_smc(s, fd);
+	conn_rx_announce(c);
+	return true;
+}
+
+void sock_went_smc(struct sock *s, int fd)
+{
+	bool no = false;
+
+	if (atomic_compare_exchange_strong(&s->smc, &no, true))
+		epoll_sock_went_smc(s, fd);
+}
+
+bool sock_nonblocking(int fd)
+{
+	int fl = sys_fcntl(fd, F_GETFL, 0);
+
+	return fl < 0 || (fl & O_NONBLOCK);
+}
+
+uint64_t sock_timeout_ns(int fd, int option)
+{
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof(tv);
+
+	if (sys_getsockopt(fd, SOL_SOCKET, option, &tv, &len) < 0)
+		return 0;
+	return (uint64_t)tv.tv_sec * 1000000000u + (uint64_t)tv.tv_usec * 1000u;
+}
+
+bool sock_foreign_process(void)
+{
+	return sys_getpid() != atomic_load(&ism_pid);
+}
+
+/* ---- other programs */
+
+void sock_before_exec(void)
+{
+	int n = fdtab_end();
+
+	for (int fd = 0; fd < n; fd++) {
+		struct sock *s = sock_get(fd);
+		int fl = s && s->conn.row ? sys_fcntl(fd, F_GETFD, 0) : -1;
+
+		if (fl >= 0 && !(fl & FD_CLOEXEC) && !atomic_load(&s->listening))
+			sock_pin(s, FAB_REASON_OI_EXEC);
+	}
+}
+
+/* ---- fork */
+
+/* A socket that the child inherits has one holder more, and must have before the
+ * parent can close its own. */
+static void each_sock(void (*fn)(struct conn *c))
+{
+	int n = fdtab_end();
+
+	for (int fd = 0; fd < n; fd++) {
+		struct sock *s = sock_get(fd);
+
+		/* once per socket, not per descriptor: the lowest one counts */
+		if (!s || !s->conn.row)
+			continue;
+		if (atomic_load(&s->fds) > 1) {
+			int first = 0;
+
+			while (sock_get(first) != s)
+				first++;
+			if (first != fd)
+				continue;
+		}
+		fn(&s->conn);
+	}
+}
+
+void sock_atfork_prepare(void)
+{
+	each_sock(conn_get);
+	pthread_mutex_lock(&pool_lock);
+}
+
+void sock_atfork_parent(void)
+{
+	pthread_mutex_unlock(&pool_lock);
+}
+
+void sock_atfork_child(void)
+{
+	pthread_mutex_unlock(&pool_lock);
+	conn_atfork_child();
+	wait_atfork_child();
+}

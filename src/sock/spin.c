@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "sock/spin.h"
+
+#include <sched.h>
+
+#include "base/sys.h"
+#include "smc/lock.h"
+
+/* Looks between two looks at the clock. */
+#define BURST 32
+/* After this long the processor is offered to whoever wants it now and then: the
+ * peer may be waiting for this very one. */
+#define YIELD_NS 4000u
+
+static int usable_cpus(void)
+{
+	static _Atomic int cpus;
+	int n = atomic_load_explicit(&cpus, memory_order_relaxed);
+	cpu_set_t set;
+
+	if (n == 0) {
+		n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 2;
+		atomic_store_explicit(&cpus, n, memory_order_relaxed);
+	}
+	return n;
+}
+
+void spin_init(struct spin *s)
+{
+	s->budget_ns = SPIN_START_NS;
+	s->misses = 0;
+}
+
+static uint32_t budget(struct spin *s)
+{
+	if (usable_cpus() < 2)
+		return 0;
+	if (s->budget_ns)
+		return s->budget_ns;
+	return ++s->misses % SPIN_PROBE_EVERY == 0 ? SPIN_PROBE_NS : 0;
+}
+
+static void learn(struct spin *s, bool hit)
+{
+	uint32_t b = s->budget_ns;
+
+	if (hit)
+		b = b ? b * 2 : SPIN_PROBE_NS;
+	else
+		b = b / 2 < SPIN_MIN_NS ? 0 : b / 2;
+	s->budget_ns = b > SPIN_MAX_NS ? SPIN_MAX_NS : b;
+}
+
+bool spin_until(struct spin *s, spin_test_fn *test, void *arg)
+{
+	uint32_t ns = budget(s);
+	uint64_t start, now, yield_at;
+	bool hit = false;
+
+	if (ns == 0)
+		return test(arg);
+	start = now = sys_now_ns();
+	yield_at = start + YIELD_NS;
+	while (!hit && now - start < ns) {
+		for (int i = 0; i < BURST && !hit; i++) {
+			hit = test(arg);
+			cpu_relax();
+		}
+		now = sys_now_ns();
+		if (!hit && now > yield_at) {
+			sched_yield();
+			yield_at = now + YIELD_NS;
+		}
+	}
+	learn(s, hit);
+	return hit;
+}

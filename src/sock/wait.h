@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sleeping until something moves: each thread that has slept owns an epoll
+ * instance with this process's vectors (edge-triggered, never read) and, while it
+ * waits for one connection, that connection's TCP socket, the lifeline.
+ */
+#ifndef OPENISM_SOCK_WAIT_H
+#define OPENISM_SOCK_WAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sock/sock.h"
+
+#define WAIT_FOREVER UINT64_MAX
+
+/* Point in time after @ns (0 = never) from now. */
+uint64_t wait_deadline(uint64_t ns);
+
+/*
+ * Wait until @s may be readable (or writable). Spins first. 0: look again;
+ * -EAGAIN: the deadline passed; -EINTR: a signal came whose handler does not ask
+ * for a restart; -errno: the wait is not possible.
+ */
+int wait_readable(struct sock *s, int fd, uint64_t deadline);
+int wait_writable(struct sock *s, int fd, uint64_t deadline);
+
+/* This thread's epoll instance with nothing but the vectors in it, for a poll()
+ * among other descriptors; wait_vectors_clear() takes the edges that fired. */
+int wait_vectors_fd(void);
+void wait_vectors_clear(void);
+
+/* Should a call that a signal interrupted go on? (What SA_RESTART decides for a
+ * blocking read; @timed: a time-out is set, then the kernel never restarts.) */
+bool wait_restarts(bool timed);
+
+/* Register this process's vectors in @epfd, from number @have on, edge-triggered
+ * with @data. Returns how many are registered now. */
+unsigned wait_add_vectors(int epfd, unsigned have, uint64_t data);
+
+#endif
