@@ -22,6 +22,7 @@
 
 enum { MAX_ARGS = 32, MAX_OUTPUT = 1 << 20 };
 
+unsigned fake_peer_port;
 static char dir[64];
 static pid_t fake;
 
@@ -71,6 +72,34 @@ static const char *find_answer(const struct canned *answers, const char *request
 	return found;
 }
 
+/* The kernel's list of IPv4 connections knows what the client will not tell. */
+static unsigned connected_port(unsigned peer_port)
+{
+	unsigned lport, rport, state, found = 0;
+	FILE *f = fopen("/proc/net/tcp", "r");
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*d: %*8x:%4x %*8x:%4x %2x", &lport, &rport, &state) == 3 &&
+		    rport == peer_port && state == 1)
+			found = lport;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static const char *fill_in(const char *text)
+{
+	static char filled[4096];
+	const char *at = strstr(text, "@PORT");
+
+	if (!at)
+		return text;
+	snprintf(filled, sizeof(filled), "%.*s%u%s", (int)(at - text), text,
+	         connected_port(fake_peer_port), at + strlen("@PORT"));
+	return filled;
+}
+
 static void serve_one(int sock, const struct canned *answers, enum fake_mood mood)
 {
 	struct fab_msg_head head = { FAB_WIRE_MAGIC, FAB_WIRE_VERSION, FAB_MSG_REPLY };
@@ -88,7 +117,7 @@ static void serve_one(int sock, const struct canned *answers, enum fake_mood moo
 	if (mood == FAKE_OTHER_VERSION)
 		head.version = 99;
 	packet[n] = '\0';
-	text = find_answer(answers, packet + sizeof(head));
+	text = fill_in(find_answer(answers, packet + sizeof(head)));
 	memfd = memfd_create("answer", MFD_CLOEXEC);
 	must(write(memfd, text, strlen(text)) == (ssize_t)strlen(text), "memfd");
 	fdpass_send(sock, &head, sizeof(head), &memfd, 1);

@@ -21,7 +21,12 @@ void world_begin(void);
 void world_end(void);
 const char *world_dir(void);
 
+/*
+ * Start the false ismd. "@PORT" in an answer becomes the local port of the
+ * connection of this host to the port @fake_peer_port, 0 while there is none.
+ */
 void fake_start(const struct canned *answers, enum fake_mood mood);
+extern unsigned fake_peer_port;
 
 struct outcome {
 	int status; /* exit status, 128 + signal where it was killed */

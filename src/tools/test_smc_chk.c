@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * smc_chk: its verdicts byte by byte. The client, the server and the connection
+ * are real, ismd and the library are not.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tools/test_tool.h"
+
+/* A folder with the two tools and a stand-in for the library. */
+static char home[96], smc_chk[160];
+static char port_text[16];
+static int listener;
+static pid_t server;
+
+static void shell(const char *fmt, ...)
+{
+	char command[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(command, sizeof(command), fmt, ap);
+	va_end(ap);
+	if (system(command) != 0)
+		fail_msg("%s", command);
+}
+
+static int setup(void **state)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sa);
+
+	world_begin();
+	snprintf(home, sizeof(home), "%s.home", world_dir());
+	snprintf(smc_chk, sizeof(smc_chk), "%s/smc_chk", home);
+	shell("mkdir '%s' && cp '%s' '%s'", home, beside("smc_run"), home);
+	shell("cp '%s' '%s'", beside("smc_chk"), home);
+	shell("cp '%s' '%s/libsmc-preload.so'", beside("libtest_preload_stub.so"), home);
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	getsockname(listener, (struct sockaddr *)&sa, &len);
+	fake_peer_port = ntohs(sa.sin_port);
+	snprintf(port_text, sizeof(port_text), "%u", fake_peer_port);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	if (server > 0) {
+		kill(server, SIGKILL);
+		waitpid(server, NULL, 0);
+		server = 0;
+	}
+	close(listener);
+	shell("rm -r '%s'", home);
+	world_end();
+	return 0;
+}
+
+/* One connection; what comes in goes back with @twist added to each byte. */
+static void serve(char twist)
+{
+	char buf[256];
+	ssize_t n;
+	int sock;
+
+	fflush(NULL);
+	server = fork();
+	if (server)
+		return;
+	sock = accept(listener, NULL, NULL);
+	while ((n = read(sock, buf, sizeof(buf))) > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			buf[i] = (char)(buf[i] + twist);
+		if (write(sock, buf, (size_t)n) != n)
+			break;
+	}
+	_exit(0);
+}
+
+static const struct outcome *run(const char *const args[])
+{
+	char *argv[16] = { smc_chk };
+
+	for (int i = 0; args[i]; i++)
+		argv[i + 1] = (char *)args[i];
+	return run_program(smc_chk, argv);
+}
+
+#define RUN(...) run((const char *const[]){ __VA_ARGS__, NULL })
+
+static void check(const struct outcome *o, int status, const char *out)
+{
+	assert_string_equal(o->err, "");
+	assert_string_equal(o->out, out);
+	assert_int_equal(o->status, status);
+}
+
+static const char *verdict(const char *lines)
+{
+	static char text[512];
+
+	snprintf(text, sizeof(text),
+	         "Test with target IP 127.0.0.1 and port %s\n"
+	         "  Live test (SMC-D and SMC-R)\n%s\n",
+	         port_text, lines);
+	return text;
+}
+
+static void answer_row(const char *rest)
+{
+	static char text[1024];
+	static struct canned answers[] = { { "sockets", text }, { NULL, NULL } };
+
+	snprintf(text, sizeof(text),
+	         "{\"sockets\":["
+	         "{\"state\":10,\"lport\":%s,\"rport\":0,\"mode\":\"\"},"
+	         "{\"state\":1,\"lport\":@PORT,\"rport\":%s,%s}]}",
+	         port_text, port_text, rest);
+	fake_start(answers, FAKE_ANSWERS);
+}
+
+static void test_usage(void **state)
+{
+	check(RUN("-C", "h", "-S"), 1,
+	      "Error: Cannot combine options '-C/--connect' and '-S/--server'\n");
+	check(RUN("--server", "--connect=h"), 1,
+	      "Error: Cannot combine options '-S/--server' and '-C/--connect'\n");
+	check(RUN("-C", "no such host"), 1, "Error: Unknown destination 'no such host'\n");
+	check(RUN("-p", "65536", "-S"), 1, "Error: Invalid port '65536'\n");
+	check(RUN("-i", "no-such-if"), 1, "Error: Interface no-such-if does not exist\n");
+	check(RUN("-v"), 0, "smc_chk utility, openism-" OPENISM_VERSION "\n");
+	assert_int_equal(RUN("-x")->status, 2);
+	assert_int_equal(RUN("-d")->status, 0);
+}
+
+static void test_pnetid(void **state)
+{
+	static const struct canned answers[] = {
+		{ "functions", "{\"functions\":[{\"fid\":1,\"pnetid\":\"OPENISM\"}]}" },
+		{ NULL, NULL },
+	};
+
+	fake_start(answers, FAKE_ANSWERS);
+	check(RUN("-i", "lo"), 0, "OPENISM\n");
+}
+
+static void test_success(void **state)
+{
+	answer_row("\"mode\":\"SMCD\",\"reason\":0");
+	serve(0);
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 0, verdict("     Success, using SMC-D\n"));
+}
+
+static void test_wrong_echo(void **state)
+{
+	answer_row("\"mode\":\"SMCD\",\"reason\":0");
+	serve(1);
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
+	      verdict("     Failed, echo differs from what was sent\n"));
+}
+
+/* Nobody accepts, nobody echoes: the mode counts, and nothing hangs. */
+static void test_no_echo(void **state)
+{
+	answer_row("\"mode\":\"SMCD\",\"reason\":0");
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 0, verdict("     Success, using SMC-D\n"));
+}
+
+static void test_fallback(void **state)
+{
+	answer_row("\"mode\":\"TCP\",\"reason\":50397184");
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
+	      verdict("     Failed  (TCP fallback), reasons:\n"
+	              "          Client:        0x03010000   peer does not support SMC\n"));
+}
+
+static void test_declined(void **state)
+{
+	answer_row("\"mode\":\"TCP\",\"reason\":83886080,\"peer_reason\":305419896");
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
+	      verdict("     Failed  (TCP fallback), reasons:\n"
+	              "          Client:        0x05000000   peer declined during handshake\n"
+	              "          Server:        0x12345678   (Unknown error code)\n"));
+}
+
+static void test_unknown_to_ismd(void **state)
+{
+	static const struct canned none[] = { { "sockets", "{\"sockets\":[]}" }, { NULL, NULL } };
+
+	fake_start(none, FAKE_ANSWERS);
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
+	      verdict("     Failed  (TCP fallback), reasons:\n"
+	              "          Client:        0x0a010000   openism: no ismd when the "
+	              "connection was made\n"));
+}
+
+static void test_no_connection(void **state)
+{
+	static const struct canned none[] = { { NULL, NULL } };
+
+	close(listener); /* first: the false ismd would keep a copy open */
+	listener = -1;
+	fake_start(none, FAKE_ANSWERS);
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 1, verdict("     Failed, no connection\n"));
+}
+
+/* -S says where it is, moves on where the port is taken, and ends at SIGTERM. */
+static void test_server(void **state)
+{
+	static const struct canned none[] = { { NULL, NULL } };
+	char said[64] = "", expected[64];
+	int fds[2], status;
+
+	fake_start(none, FAKE_ANSWERS);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	fflush(NULL);
+	server = fork();
+	if (server == 0) {
+		dup2(fds[1], 1);
+		execl(smc_chk, smc_chk, "-S", "-p", port_text, (char *)NULL);
+		_exit(125);
+	}
+	close(fds[1]);
+	assert_true(read(fds[0], said, sizeof(said) - 1) > 0);
+	close(fds[0]);
+	kill(server, SIGTERM);
+	waitpid(server, &status, 0);
+	server = 0;
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	snprintf(expected, sizeof(expected), "Server started on port %u\n", fake_peer_port + 1);
+	assert_string_equal(said, expected);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_usage),         TEST(test_pnetid),  TEST(test_success),
+		TEST(test_wrong_echo),    TEST(test_no_echo), TEST(test_fallback),
+		TEST(test_declined),      TEST(test_server),  TEST(test_unknown_to_ismd),
+		TEST(test_no_connection),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
