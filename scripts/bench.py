@@ -395,7 +395,7 @@ def main():
     cases = [c for c in bench.cases() if re.search(options.only, c.name)]
     os.environ.pop("LD_PRELOAD", None)
     with tempfile.TemporaryDirectory(prefix="ismbench-") as runtime:
-        os.environ["ISM_RUNTIME_DIR"] = runtime
+        os.environ["ISM_RUNTIME_DIR"] = os.path.join(runtime, "run")
         # One daemon for the whole run; without --background it stays until we end it.
         with child([bench.tool("ismd"), "--foreground"]):
             measure(bench, cases)
