@@ -26,7 +26,7 @@ struct chk_target {
 enum chk_event {
 	CHK_CONNECTED = 1, /* address, lport */
 	CHK_NO_CONNECTION, /* error */
-	CHK_ECHO,          /* bytes, differs, ring_* */
+	CHK_ECHO,          /* bytes, differs, error, ring_* */
 	CHK_NO_ECHO,       /* error; not every service echoes */
 };
 
@@ -36,7 +36,7 @@ struct chk_report {
 	uint32_t address; /* index in the list of addresses */
 	uint32_t lport;
 	uint32_t bytes;
-	uint32_t differs;
+	uint32_t differs;  /* the second echo was not what was sent, or did not come */
 	uint32_t has_stat; /* the library was there to ask */
 	uint64_t ring_tx, ring_rx;
 };

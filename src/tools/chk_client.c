@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The echo client of smc_chk -C. It connects, lets the parent look, sends one
- * line once the connection has settled, and stays until the parent hangs up.
+ * The echo client of smc_chk -C. It connects, lets the parent look, sends two
+ * lines once the connection has settled, and stays until the parent hangs up.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,7 +18,7 @@
 #include "openism/openism.h"
 #include "tools/chk.h"
 
-enum { CONNECT_LIMIT_S = 9, SETTLE_LIMIT_MS = 1000, ECHO_LIMIT_S = 1 };
+enum { CONNECT_LIMIT_S = 9, MATCH_MS = 20, SETTLE_MS = 200, ECHO_LIMIT_S = 1 };
 
 static int try_address(const char *address, const char *port)
 {
@@ -90,36 +90,49 @@ static bool ring_bytes(int sock, uint64_t *tx, uint64_t *rx)
 	return true;
 }
 
-static void settle(int sock)
+static void settle(int sock, int ms)
 {
 	__typeof__(&openism_settle) settle_fn =
 		(__typeof__(&openism_settle))dlsym(RTLD_DEFAULT, "openism_settle");
 
 	if (settle_fn)
-		settle_fn(sock, SETTLE_LIMIT_MS);
+		settle_fn(sock, ms);
 }
 
+/* One line there and back. False: no echo, report->error says why if we know. */
+static bool echo_line(int sock, const char *line, size_t len, struct chk_report *report)
+{
+	char back[64];
+	ssize_t n = send(sock, line, len, MSG_NOSIGNAL);
+
+	if (n == (ssize_t)len)
+		n = recv(sock, back, len, MSG_WAITALL);
+	report->error = n < 0 ? errno : 0;
+	return n == (ssize_t)len && memcmp(line, back, len) == 0;
+}
+
+/*
+ * Two lines. The first tells whether this service echoes at all; it may find the
+ * server asleep in the kernel since before the match, and then has to go by TCP
+ * to wake it. The second shows what a conversation does, and has to come back.
+ */
 static void exchange(int sock, struct chk_report *report)
 {
 	struct timeval limit = { .tv_sec = ECHO_LIMIT_S };
 	uint64_t tx_before, rx_before;
-	char line[64], back[64];
+	char line[64];
 	int len = snprintf(line, sizeof(line), "smc_chk live test %d\n", (int)getpid());
-	ssize_t n;
 
 	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	settle(sock);
-	report->has_stat = ring_bytes(sock, &tx_before, &rx_before);
 	report->event = CHK_NO_ECHO;
-	n = send(sock, line, (size_t)len, MSG_NOSIGNAL);
-	if (n == len)
-		n = recv(sock, back, (size_t)len, MSG_WAITALL);
-	report->error = n < 0 ? errno : 0;
-	if (n != len)
+	settle(sock, MATCH_MS);
+	if (!echo_line(sock, line, (size_t)len, report))
 		return;
+	settle(sock, SETTLE_MS);
+	report->has_stat = ring_bytes(sock, &tx_before, &rx_before);
+	report->differs = !echo_line(sock, line, (size_t)len, report);
 	report->event = CHK_ECHO;
 	report->bytes = (uint32_t)len;
-	report->differs = memcmp(line, back, (size_t)len) != 0;
 	ring_bytes(sock, &report->ring_tx, &report->ring_rx);
 	report->ring_tx -= tx_before;
 	report->ring_rx -= rx_before;

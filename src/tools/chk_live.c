@@ -248,7 +248,8 @@ static void print_debug(const struct test *t)
 	else if (e->event == CHK_ECHO)
 		printf("[DEBUG] echo of %u bytes: path unknown, library not loaded\n", e->bytes);
 	else if (e->event == CHK_NO_ECHO)
-		printf("[DEBUG] no echo: %s\n", e->error ? strerror(e->error) : "end of data");
+		printf("[DEBUG] no echo: %s\n",
+		       e->error ? strerror(e->error) : "the service answers something else");
 	else if (t->connected.event == CHK_CONNECTED)
 		puts("[DEBUG] no echo yet");
 }
@@ -264,7 +265,7 @@ static int print_verdict(const struct test *t, enum verdict v)
 		return 0;
 	}
 	if (v == ON_SMCD) {
-		puts("     Failed, echo differs from what was sent");
+		puts("     Failed, the connection lost or changed what was sent");
 	} else if (v == NO_CONNECTION) {
 		puts("     Failed, no connection");
 	} else {

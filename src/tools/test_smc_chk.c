@@ -75,10 +75,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* One connection; what comes in goes back with @twist added to each byte. */
-static void serve(char twist)
+/* One connection; the first line goes back with twist0 added to each byte, what
+ * follows with twist1. */
+static void serve(char twist0, char twist1)
 {
-	char buf[256];
+	char buf[256], twist = twist0;
 	ssize_t n;
 	int sock;
 
@@ -92,6 +93,7 @@ static void serve(char twist)
 			buf[i] = (char)(buf[i] + twist);
 		if (write(sock, buf, (size_t)n) != n)
 			break;
+		twist = twist1;
 	}
 	_exit(0);
 }
@@ -166,16 +168,24 @@ static void test_pnetid(void **state)
 static void test_success(void **state)
 {
 	answer_row("\"mode\":\"SMCD\",\"reason\":0");
-	serve(0);
+	serve(0, 0);
 	check(RUN("-C", "127.0.0.1", "-p", port_text), 0, verdict("     Success, using SMC-D\n"));
 }
 
 static void test_wrong_echo(void **state)
 {
 	answer_row("\"mode\":\"SMCD\",\"reason\":0");
-	serve(1);
+	serve(0, 1);
 	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
-	      verdict("     Failed, echo differs from what was sent\n"));
+	      verdict("     Failed, the connection lost or changed what was sent\n"));
+}
+
+/* A service that answers, but not with an echo. */
+static void test_other_service(void **state)
+{
+	answer_row("\"mode\":\"SMCD\",\"reason\":0");
+	serve(1, 0);
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 0, verdict("     Success, using SMC-D\n"));
 }
 
 /* Nobody accepts, nobody echoes: the mode counts, and nothing hangs. */
@@ -255,10 +265,10 @@ static void test_server(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_usage),         TEST(test_pnetid),  TEST(test_success),
-		TEST(test_wrong_echo),    TEST(test_no_echo), TEST(test_fallback),
-		TEST(test_declined),      TEST(test_server),  TEST(test_unknown_to_ismd),
-		TEST(test_no_connection),
+		TEST(test_usage),         TEST(test_pnetid),        TEST(test_success),
+		TEST(test_wrong_echo),    TEST(test_no_echo),       TEST(test_fallback),
+		TEST(test_declined),      TEST(test_server),        TEST(test_unknown_to_ismd),
+		TEST(test_no_connection), TEST(test_other_service),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
