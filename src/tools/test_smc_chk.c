@@ -237,7 +237,8 @@ static void test_no_connection(void **state)
 static void test_server(void **state)
 {
 	static const struct canned none[] = { { NULL, NULL } };
-	char said[64] = "", expected[64];
+	unsigned port = 0;
+	char said[64] = "";
 	int fds[2], status;
 
 	fake_start(none, FAKE_ANSWERS);
@@ -256,8 +257,8 @@ static void test_server(void **state)
 	waitpid(server, &status, 0);
 	server = 0;
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-	snprintf(expected, sizeof(expected), "Server started on port %u\n", fake_peer_port + 1);
-	assert_string_equal(said, expected);
+	assert_int_equal(sscanf(said, "Server started on port %u\n", &port), 1);
+	assert_true(port > fake_peer_port);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
