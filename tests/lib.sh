@@ -66,7 +66,7 @@ world_ismd() {
 	for p_ in /proc/[0-9]*; do
 		pid_=${p_#/proc/}
 		case "$(cat "$p_/comm" 2>/dev/null)" in ismd*) ;; *) continue ;; esac
-		if tr '\0' '\n' <"$p_/environ" 2>/dev/null |
+		if { tr "\0" "\n" <"$p_/environ"; } 2>/dev/null |
 			grep -qx "ISM_RUNTIME_DIR=$ISM_RUNTIME_DIR"; then
 			echo "$pid_"
 		fi

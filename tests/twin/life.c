@@ -430,7 +430,7 @@ CASE(numbers_of_the_library_can_be_taken)
 	pair_close(&p);
 }
 
-CASE(few_descriptors_allowed)
+static void child_few_descriptors(void *arg)
 {
 	struct rlimit rl;
 	struct pair p;
@@ -451,6 +451,12 @@ CASE(few_descriptors_allowed)
 	while (n)
 		close(fds[--n]);
 	pair_close(&p);
+	_exit(0); /* the library's own lie below the limit: not to be counted */
+}
+
+CASE(few_descriptors_allowed)
+{
+	run_child(child_few_descriptors);
 }
 
 /* -------------------------------------------------------------------- fork */

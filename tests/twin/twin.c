@@ -359,24 +359,24 @@ void twin_settle(int fd)
 	expect_smcd(fd, openism_settle(fd, 2000));
 }
 
-/* Both ends in one thread: each has to come by in turn. */
+static void *settle_thread(void *arg)
+{
+	twin_settle(*(int *)arg);
+	return NULL;
+}
+
+/* Each end waits for the other to come by, so one of them needs a thread. */
 void pair_settle(struct pair p)
 {
-	int mc = 0, ms = 0;
+	int saved = errno;
+	pthread_t t;
 
 	if (!twin_smc())
 		return;
-	need_library();
-	for (uint64_t end = now_ms() + 3000; now_ms() < end;) {
-		uint64_t t = now_ms();
-
-		mc = openism_settle(p.c, 20);
-		ms = openism_settle(p.s, 20);
-		if (mc == OPENISM_MODE_SMCD && ms == OPENISM_MODE_SMCD && now_ms() - t < 20)
-			break;
-	}
-	expect_smcd(p.c, mc);
-	expect_smcd(p.s, ms);
+	t = twin_thread(settle_thread, &p.c);
+	twin_settle(p.s);
+	twin_join(t);
+	errno = saved;
 }
 
 struct pair pair_settled(enum twin_fam fam)
