@@ -57,6 +57,8 @@ struct lgr *lgr_get(struct ismd *d, struct proc *a, struct proc *b)
 		return NULL;
 	}
 	d->next_lgr += 0x100;
+	if (!d->next_lgr)
+		d->next_lgr = 0x100;
 	g->id = d->next_lgr;
 	g->proc[0] = a;
 	g->proc[1] = b;

@@ -205,6 +205,8 @@ static enum fetch_outcome prove(struct ismd *d, struct conn *c, struct conn *m)
 
 	conn_follow_row(d, m);
 	o = fetch_verify(d, m, &now, NULL);
+	if (o == FETCH_GONE && conn_find_heir(d, m))
+		o = fetch_verify(d, m, &now, NULL);
 	if (o != FETCH_OK)
 		return o;
 	sockid_mirror(&c->id.key, &want);

@@ -269,6 +269,10 @@ static void first_look(struct ismd *d, struct table *t, uint32_t idx, uint32_t g
 		conn_free(d, c); /* closed this very moment */
 		return;
 	}
+	if (c->role == FAB_ROLE_NONE) {
+		conn_decline(d, c, FAB_REASON_INTERR, 0);
+		return;
+	}
 	identify(d, c);
 	if (c->state == CONN_UNKNOWN || c->state == CONN_HALF)
 		is_pinned(d, c);
@@ -351,19 +355,22 @@ void row_process(struct ismd *d, struct table *t, uint32_t idx)
 
 /* ----------------------------------------------------------- whole families */
 
-/* Somebody else who has @c's socket under the same number: forks keep numbers. */
-static struct proc *other_holder(struct ismd *d, struct conn *c, const struct proc * not )
+bool conn_find_heir(struct ismd *d, struct conn *c)
 {
+	struct proc *old = c->proc;
+
 	if (!c->id.cookie)
-		return NULL;
+		return false;
 	list_each(it, next, &c->table->members)
 	{
 		struct proc *p = list_item(it, struct proc, link);
 
-		if (p != not &&fetch_is_held_by(d, c, p))
-			return p;
+		if (p == old || !fetch_is_held_by(d, c, p))
+			continue;
+		conn_set_holder(c, p, c->fd);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 void rows_holder_gone(struct ismd *d, struct proc *p)
@@ -372,7 +379,8 @@ void rows_holder_gone(struct ismd *d, struct proc *p)
 	{
 		struct conn *c = list_item(it, struct conn, proc_link);
 
-		conn_set_holder(c, other_holder(d, c, p), c->fd);
+		if (!conn_find_heir(d, c))
+			conn_set_holder(c, NULL, c->fd);
 	}
 }
 
@@ -381,14 +389,8 @@ void rows_holder_mute(struct ismd *d, struct proc *p)
 	list_each(it, next, &p->conns)
 	{
 		struct conn *c = list_item(it, struct conn, proc_link);
-		struct proc *heir;
 
-		if (fetch_is_held_by(d, c, p))
-			continue;
-		heir = other_holder(d, c, p);
-		if (heir)
-			conn_set_holder(c, heir, c->fd);
-		else
+		if (!fetch_is_held_by(d, c, p) && !conn_find_heir(d, c))
 			close_row(d, c);
 	}
 }

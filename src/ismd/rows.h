@@ -3,6 +3,7 @@
 #ifndef ISMD_ROWS_H
 #define ISMD_ROWS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ismd/sockid.h"
@@ -21,6 +22,9 @@ void row_claim_fd(struct ismd *d, struct table *t, uint32_t idx, uint32_t gen, i
 /* If the row names another process or descriptor now, and it is the same
  * socket, remember that one. */
 void conn_follow_row(struct ismd *d, struct conn *c);
+
+/* Its holder has it no more: does another member, under the same number? */
+bool conn_find_heir(struct ismd *d, struct conn *c);
 
 /* @p is gone: hand its sockets to members that hold them too; others are orphans
  * for now. */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -44,6 +45,8 @@ static void raise_nofile(void)
 
 int service_init(struct ismd *d)
 {
+	uint32_t start = 0;
+
 	d->listener.fd = d->signals.fd = d->lock_fd = -1;
 	d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	list_init(&d->clients);
@@ -51,6 +54,11 @@ int service_init(struct ismd *d)
 	list_init(&d->due);
 	list_init(&d->unknown);
 	list_init(&d->lgrs);
+	/* Ids of an earlier ismd are still in use in processes that outlived it. */
+	if (getrandom(&start, sizeof(start), GRND_NONBLOCK) == sizeof(start)) {
+		d->next_segment = start;
+		d->next_lgr = (start >> 8 & 0xfffff) << 8;
+	}
 	d->power = true;
 	d->gid = instance_gid(geteuid());
 	d->start_ns = d->idle_since_ns = loop_now_ns();
