@@ -129,6 +129,7 @@ struct fab_row {
 #define FAB_GATE_RING 0x80000000u /* tx_gate: the send path is the ring */
 
 #define FAB_TXF_NO_SMC 0x1u /* never switch to the ring again */
+#define FAB_TXF_SHUT 0x2u   /* shut down for writing: the kernel answers */
 
 /*
  * Head of a table memfd; rows follow at FAB_TABLE_ROWS_OFFSET.

@@ -105,13 +105,11 @@ bool conn_put(struct conn *c)
 
 bool conn_close_begin(struct conn *c)
 {
-	uint64_t prod;
 	bool unread;
 
 	if (!conn_linked(c))
 		return false;
-	prod = atomic_load_explicit(&c->rx->prod, memory_order_acquire);
-	unread = prod != atomic_load_explicit(&c->row->rx_cons, memory_order_relaxed);
+	unread = conn_rx_in_ring(c) > 0;
 	atomic_fetch_or(&c->tx->cdc_flags,
 	                FAB_CDC_CONN_CLOSED | (unread ? FAB_CDC_CONN_ABORT : FAB_CDC_DONE_WRITING));
 	return unread;
@@ -137,6 +135,7 @@ void conn_close_end(struct conn *c)
 
 void conn_shutdown_write(struct conn *c)
 {
+	atomic_fetch_or(&c->row->tx_flags, FAB_TXF_SHUT | FAB_TXF_NO_SMC);
 	if (conn_linked(c))
 		atomic_fetch_or(&c->tx->cdc_flags, FAB_CDC_DONE_WRITING);
 }

@@ -118,6 +118,9 @@ ssize_t conn_read(struct conn *c, int fd, struct iov_pos *pos, size_t len, int f
 /* Would conn_read() without CONN_ASK find something? No system call. */
 bool conn_rx_pending(struct conn *c);
 
+/* Bytes that lie in the ring, whether or not the path has got there. */
+uint64_t conn_rx_in_ring(struct conn *c);
+
 /* Is the receive path (as far as we followed it) the ring? */
 bool conn_rx_on_ring(struct conn *c);
 

@@ -77,9 +77,9 @@ static int learn_limit(struct conn *c, int fd, uint32_t seq)
 	if (r < 0)
 		return r;
 	left = (int64_t)(limit - got);
-	if (left == -1) /* a socket that was reset may have counted the FIN */
+	if (left < 0) /* a reset may have counted the FIN, an urgent mark hides bytes */
 		left = 0;
-	if (left < 0 || left > 1ll << 40)
+	if (left > 1ll << 40)
 		return -EPROTO;
 	atomic_store_explicit(&c->row->rx_remaining, (uint64_t)left, RELAXED);
 	atomic_store_explicit(&c->row->rx_have_limit, 1, RELAXED);
@@ -268,6 +268,14 @@ bool conn_rx_pending(struct conn *c)
 		       seq != have;
 	return seq != have && (!atomic_load_explicit(&row->rx_have_limit, RELAXED) ||
 	                       atomic_load_explicit(&row->rx_remaining, RELAXED) == 0);
+}
+
+uint64_t conn_rx_in_ring(struct conn *c)
+{
+	uint64_t n = atomic_load_explicit(&c->rx->prod, memory_order_acquire) -
+	             atomic_load_explicit(&c->row->rx_cons, RELAXED);
+
+	return n > c->size ? c->size : n;
 }
 
 bool conn_rx_on_ring(struct conn *c)

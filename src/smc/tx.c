@@ -91,8 +91,10 @@ static bool choose_ring(struct conn *c, int fd)
 {
 	if (!conn_tx_on_ring(c))
 		return to_ring(c, fd);
-	if (__builtin_expect(peer_closed(c), 0)) {
-		/* Nobody will read the ring: let the kernel find out and answer. */
+	if (__builtin_expect(peer_closed(c) || (atomic_load_explicit(&c->row->tx_flags, RELAXED) &
+	                                        FAB_TXF_SHUT), 0)) {
+		/* Nobody will read the ring, or nothing more may be written: let the
+		 * kernel find that out and answer. */
 		atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
 		atomic_store(&c->row->tx_gate, 0);
 		return false;

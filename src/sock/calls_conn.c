@@ -53,6 +53,10 @@ HOOK int connect(int fd, const struct sockaddr *addr, socklen_t len)
 
 	if (!s || atomic_load(&s->listening))
 		return r;
+	if (r == 0 && len >= sizeof(sa_family_t) && addr->sa_family == AF_UNSPEC) {
+		sock_disconnected(s); /* the socket can be connected anew */
+		return r;
+	}
 	if (r == 0 || errno == EINPROGRESS || errno == EINTR) {
 		/* Under way: ismd looks now, and again at the next call. */
 		atomic_store(&s->connecting, r != 0);
@@ -128,10 +132,7 @@ HOOK int close(int fd)
 			epoll_closed(o);
 		return r;
 	}
-	sock_closing((struct sock *)o, fd);
-	r = LIBC(close)(fd);
-	sock_closed((struct sock *)o);
-	return r;
+	return sock_close((struct sock *)o, fd);
 }
 
 HOOK int __close(int fd);

@@ -3,11 +3,13 @@
  * very call it is named after when the kernel has to do it. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <unistd.h>
 #include <string.h>
 
 #include "sock/libc.h"
 #include "sock/sock.h"
+#include "sock/usermem.h"
 
 /* Run @real between the two halves of a kernel call. */
 #define RX(fd, iov, cnt, flags, real)                                  \
@@ -40,6 +42,8 @@ HOOK ssize_t read(int fd, void *buf, size_t len)
 {
 	const struct iovec iov = { buf, len };
 
+	if (len == 0) /* 0 at once, unlike recv() */
+		return LIBC(read)(fd, buf, len);
 	RX(fd, &iov, 1, 0, LIBC(read)(fd, buf, len));
 }
 
@@ -93,7 +97,7 @@ HOOK ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 	struct sock *s = sock_get(fd);
 	ssize_t r, in;
 
-	if (!s)
+	if (!s || !usermem_pointer_ok(m) || m->msg_iovlen > IOV_MAX)
 		return LIBC(recvmsg)(fd, m, flags);
 	if (sock_rx(s, fd, m->msg_iov, m->msg_iovlen, flags, &in)) {
 		if (in >= 0) {
@@ -149,8 +153,22 @@ HOOK ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct
 	TX(fd, &iov, 1, flags, LIBC(sendto)(fd, buf, len, flags, addr, alen));
 }
 
+/* Control messages say nothing to a ring, but the kernel checks them. */
+static bool control_refused(int fd, const struct msghdr *m)
+{
+	struct msghdr empty = { .msg_control = m->msg_control,
+		                .msg_controllen = m->msg_controllen };
+
+	return m->msg_controllen && LIBC(sendmsg)(fd, &empty, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	       errno == EINVAL;
+}
+
 HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
+	if (sock_get(fd) && usermem_pointer_ok(m) && control_refused(fd, m))
+		return -1;
+	if (sock_get(fd) && (!usermem_pointer_ok(m) || m->msg_iovlen > IOV_MAX))
+		return LIBC(sendmsg)(fd, m, flags);
 	TX(fd, m->msg_iov, m->msg_iovlen, flags, LIBC(sendmsg)(fd, m, flags));
 }
 

@@ -24,6 +24,7 @@
 #include "base/sys.h"
 #include "sock/libc.h"
 #include "sock/ready.h"
+#include "sock/usermem.h"
 #include "sock/wait.h"
 
 #define EPOLLIN_BITS (EPOLLIN | EPOLLRDNORM)
@@ -49,6 +50,7 @@ struct member {
 	uint64_t seen_prod;
 	uint64_t seen_full;
 	bool out_wait; /* was not writable when looked at */
+	bool skip_out; /* the kernel is about to report what is no news */
 };
 
 struct epobj {
@@ -57,7 +59,10 @@ struct epobj {
 	int fd;
 	_Atomic unsigned nsmc;
 	_Atomic bool nested; /* watched itself: the kernel's descriptor must fire */
-	unsigned vectors;
+	unsigned vectors;  /* registered in the kernel instance, or in aux */
+	privfd_t aux;      /* nested: holds the vectors, so that their edges can be
+	                    * taken without touching the program's events */
+	_Atomic int sleepers; /* threads that are, or may be, in the kernel */
 	unsigned turn;
 	struct member *members;
 	struct member *cursor; /* where the next scan begins: fairness */
@@ -173,6 +178,7 @@ static int ep_track(int fd)
 	memset(ep, 0, sizeof(*ep));
 	ep->obj.kind = OBJ_EPOLL;
 	ep->fd = fd;
+	atomic_store(&ep->aux, -1);
 	atomic_store(&ep->fds, 1);
 	spin_init(&ep->spin);
 	sock_forget(fd);
@@ -196,27 +202,31 @@ void epoll_closed(struct obj *o)
 	pthread_mutex_lock(&lock);
 	while (ep->members)
 		member_free(ep->members);
+	privfd_close(&ep->aux);
 	ep->next_free = free_eps;
 	free_eps = ep;
 	pthread_mutex_unlock(&lock);
 }
 
-void epoll_mark_nested(int fd)
-{
-	struct epobj *ep = fd >= 0 ? ep_get(fd) : NULL;
-
-	if (ep)
-		atomic_store(&ep->nested, true);
-}
-
 /* ---- members that left TCP */
+
+static void add_vectors(struct epobj *ep)
+{
+	int to = atomic_load(&ep->aux) >= 0 ? ep->aux : ep->fd;
+
+	if (ep->vectors < ism_vector_count())
+		ep->vectors = wait_add_vectors(to, ep->vectors, (uint64_t)(uintptr_t)slab);
+}
 
 /* The lifeline's registration in the kernel instance. */
 static void watch_lifeline(struct member *m)
 {
 	struct epoll_event ev = { .data.u64 = (uint64_t)(uintptr_t)m };
 
-	ev.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (m->events & EPOLLOUT_BITS);
+	ev.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+	if (!conn_tx_on_ring(&m->s->conn))
+		ev.events |= m->events & EPOLLOUT_BITS;
+	m->skip_out = (ev.events & EPOLLOUT) && (sys_poll_now(m->fd, POLLOUT) & POLLOUT);
 	if (m->events & EPOLLEXCLUSIVE) { /* such a registration cannot be changed */
 		sys_epoll_ctl(m->ep->fd, EPOLL_CTL_DEL, m->fd, NULL);
 		sys_epoll_ctl(m->ep->fd, EPOLL_CTL_ADD, m->fd, &ev);
@@ -234,7 +244,7 @@ static void member_to_smc(struct member *m)
 	m->smc = true;
 	m->edge = true;
 	atomic_fetch_add(&ep->nsmc, 1);
-	ep->vectors = wait_add_vectors(ep->fd, ep->vectors, (uint64_t)(uintptr_t)slab);
+	add_vectors(ep);
 	watch_lifeline(m);
 }
 
@@ -273,10 +283,10 @@ static uint32_t member_ready(struct member *m)
 	uint32_t r = (uint32_t)(unsigned short)ready_ring_events(s, want);
 	short ask;
 
-	if (m->life) {
+	if (m->life || ((m->events & EPOLLOUT_BITS) && !conn_tx_on_ring(&s->conn))) {
 		ask = ready_kernel_events(s, (short)(m->events & 0xffff) | POLLRDHUP | POLLIN);
 		ask = sys_poll_now(m->fd, ask);
-		m->life = (uint32_t)(unsigned short)ask;
+		m->life = (uint32_t)(unsigned short)ask & ~(uint32_t)EPOLLOUT_BITS;
 		r |= (uint32_t)(unsigned short)ask & (m->events | EPOLLERR | EPOLLHUP);
 	}
 	return r & 0xffff;
@@ -302,8 +312,10 @@ static void member_reported(struct member *m, uint32_t ready)
 
 	m->edge = false;
 	m->seen_prod = atomic_load(&c->rx->prod);
-	if (ready & EPOLLOUT)
+	if (ready & EPOLLOUT) {
 		m->seen_full = atomic_load(&c->row->tx_full);
+		m->out_wait = false;
+	}
 	if (m->events & EPOLLONESHOT)
 		m->disabled = true;
 }
@@ -316,12 +328,10 @@ static uint32_t member_event(struct member *m)
 	if (!m->smc || m->disabled || !conn_linked(&m->s->conn))
 		return 0;
 	ready = member_ready(m);
+	if ((m->events & EPOLLOUT) && !(ready & EPOLLOUT))
+		m->out_wait = true;
 	if (ready && (m->events & EPOLLET) && !member_news(m, ready))
 		ready = 0;
-	if (!(ready & EPOLLOUT) && (m->events & EPOLLOUT))
-		m->out_wait = !conn_tx_writable(&m->s->conn);
-	else if (ready & EPOLLOUT)
-		m->out_wait = false;
 	return ready;
 }
 
@@ -399,10 +409,12 @@ static int filter(struct epobj *ep, const struct epoll_event *in, int n, struct 
 			out[k++] = in[i];
 			continue;
 		}
-		if (m->ep == ep && m->smc) {
-			m->life |= in[i].events & ~(uint32_t)EPOLLOUT_BITS;
+		if (m->ep != ep || !m->smc)
+			continue;
+		m->life |= in[i].events & ~(uint32_t)EPOLLOUT_BITS;
+		if (m->life || !m->skip_out)
 			m->edge = true;
-		}
+		m->skip_out = false;
 	}
 	return k;
 }
@@ -417,7 +429,9 @@ static int kernel_wait(struct epobj *ep, int fd, struct epoll_event *out, int ma
 		max = MAX_KERNEL;
 	if (ns >= 0)
 		ms = (ns + 999999) / 1000000 > INT32_MAX ? INT32_MAX : (int)((ns + 999999) / 1000000);
+	atomic_fetch_add(&ep->sleepers, 1);
 	n = LIBC(epoll_pwait)(fd, buf, max, ms, mask);
+	atomic_fetch_sub(&ep->sleepers, 1);
 	if (n <= 0)
 		return n;
 	pthread_mutex_lock(&lock);
@@ -426,22 +440,69 @@ static int kernel_wait(struct epobj *ep, int fd, struct epoll_event *out, int ma
 	return k;
 }
 
-/* An instance that is watched by another one: as long as members are ready its
- * descriptor has to look ready too. */
-static void keep_nested_awake(struct epobj *ep)
-{
-	bool more;
+/* ---- instances that are watched themselves */
 
-	if (!atomic_load(&ep->nested))
+/*
+ * A vector that has rung once looks readable for ever (nobody reads it); inside
+ * of an instance that others watch that would be a false alarm. So there the
+ * vectors move into an instance of their own inside of the program's, whose edges
+ * can be taken away.
+ */
+static void vectors_to_aux(struct epobj *ep)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)slab };
+	int aux = sys_epoll_create();
+
+	if (aux < 0 || privfd_adopt(aux, &ep->aux) < 0)
 		return;
+	for (unsigned i = 0; i < ep->vectors; i++)
+		if (ism_vector(i) >= 0)
+			sys_epoll_ctl(ep->fd, EPOLL_CTL_DEL, ism_vector(i), NULL);
+	ep->vectors = 0;
+	add_vectors(ep);
+	sys_epoll_ctl(ep->fd, EPOLL_CTL_ADD, ep->aux, &ev);
+}
+
+/* Make the kernel's descriptor of a watched instance look ready exactly if a
+ * member is, and have it rung when one becomes so. */
+static void refresh_nested(struct epobj *ep)
+{
+	struct epoll_event ev[8];
+	bool ready;
+
 	pthread_mutex_lock(&lock);
-	more = any_ready(ep);
-	if (!more)
-		arm(ep);
-	more = more || any_ready(ep);
+	if (!atomic_load(&ep->nsmc)) {
+		pthread_mutex_unlock(&lock);
+		return;
+	}
+	if (atomic_load(&ep->aux) < 0)
+		vectors_to_aux(ep);
+	if (atomic_load(&ep->aux) >= 0)
+		sys_epoll_wait(ep->aux, ev, 8, 0);
+	arm(ep);
+	ready = any_ready(ep);
 	pthread_mutex_unlock(&lock);
-	if (more)
+	if (ready)
 		ism_ring_self();
+}
+
+void epoll_mark_nested(int fd)
+{
+	struct epobj *ep = fd >= 0 ? ep_get(fd) : NULL;
+
+	if (!ep)
+		return;
+	atomic_store(&ep->nested, true);
+	refresh_nested(ep);
+}
+
+/* After a change or a wait. */
+static void keep_awake(struct epobj *ep)
+{
+	if (atomic_load(&ep->nested))
+		refresh_nested(ep);
+	else if (atomic_load(&ep->sleepers) && atomic_load(&ep->nsmc))
+		ism_ring_self(); /* a sleeper has armed for what was there before */
 }
 
 static int locked_scan(struct epobj *ep, struct epoll_event *out, int max)
@@ -478,8 +539,7 @@ static int wait_smc(struct epobj *ep, int fd, struct epoll_event *out, int max, 
 	int n;
 
 	for (;;) {
-		if (ep->vectors < ism_vector_count())
-			ep->vectors = wait_add_vectors(fd, ep->vectors, (uint64_t)(uintptr_t)slab);
+		add_vectors(ep);
 		n = collect(ep, fd, out, max, no_wait || ++ep->turn % KERNEL_EVERY == 0);
 		if (n || no_wait)
 			break;
@@ -504,7 +564,8 @@ static int wait_smc(struct epobj *ep, int fd, struct epoll_event *out, int max, 
 		if (n || (deadline != WAIT_FOREVER && sys_now_ns() >= deadline))
 			break;
 	}
-	keep_nested_awake(ep);
+	if (atomic_load(&ep->nested))
+		refresh_nested(ep);
 	return n;
 }
 
@@ -516,10 +577,12 @@ static int wait_common(int fd, struct epoll_event *out, int max, uint64_t deadli
 	uint64_t now;
 	int n;
 
-	if (!ep || max <= 0 || !out)
+	if (!ep || max <= 0 || !usermem_pointer_ok(out))
 		return LIBC(epoll_pwait)(fd, out, max, ms, mask);
 	while (atomic_load(&ep->nsmc) == 0) {
+		atomic_fetch_add(&ep->sleepers, 1);
 		n = LIBC(epoll_pwait)(fd, out, max, ms, mask);
+		atomic_fetch_sub(&ep->sleepers, 1);
 		if (n <= 0 || !slab)
 			return n;
 		pthread_mutex_lock(&lock);
@@ -584,9 +647,12 @@ HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	struct member *m;
 	int r;
 
-	epoll_mark_nested(fd);
-	if (!ep || !s || atomic_load(&s->listening))
-		return LIBC(epoll_ctl)(epfd, op, fd, ev);
+	if (!ep || !s || atomic_load(&s->listening)) {
+		r = LIBC(epoll_ctl)(epfd, op, fd, ev);
+		if (r == 0 && op != EPOLL_CTL_DEL)
+			epoll_mark_nested(fd);
+		return r;
+	}
 	if (s->conn.row)
 		sock_touch(s, fd);
 	pthread_mutex_lock(&lock);
@@ -599,8 +665,8 @@ HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 		member_set(ep, s, fd, ev);
 	}
 	pthread_mutex_unlock(&lock);
-	if (r == 0 && atomic_load(&ep->nested) && atomic_load(&ep->nsmc))
-		ism_ring_self();
+	if (r == 0)
+		keep_awake(ep);
 	return r;
 }
 

@@ -155,11 +155,20 @@ HOOK int ioctl(int fd, unsigned long req, ...)
 	r = LIBC(ioctl)(fd, req, arg);
 	if (r < 0 || !conn_linked(&s->conn))
 		return r;
-	if (req == FIONREAD && conn_rx_is_open(&s->conn))
+	if (req == SIOCATMARK && conn_rx_in_ring(&s->conn))
+		*(int *)arg = 0; /* what is in the ring comes before the mark */
+	else if (req == FIONREAD && conn_rx_is_open(&s->conn))
 		*(int *)arg = conn_rx_bytes(&s->conn, fd);
 	else if ((req == SIOCOUTQ) && conn_tx_on_ring(&s->conn))
 		*(int *)arg += (int)conn_tx_unread(&s->conn);
 	return r;
+}
+
+HOOK int sockatmark(int fd)
+{
+	int at;
+
+	return ioctl(fd, SIOCATMARK, &at) < 0 ? -1 : at;
 }
 
 /* ---- options */

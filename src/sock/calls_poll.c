@@ -21,6 +21,7 @@
 #include "base/sys.h"
 #include "sock/libc.h"
 #include "sock/ready.h"
+#include "sock/usermem.h"
 #include "sock/wait.h"
 
 /* libc's headers call poll()'s array "written only"; we have to read it. */
@@ -263,7 +264,7 @@ static int poll_common(struct pollfd *fds, nfds_t n, uint64_t deadline, const si
 
 HOOK int poll(struct pollfd *fds, nfds_t n, int timeout)
 {
-	if (!fds || !any_followed(fds, n))
+	if (!usermem_pointer_ok(fds) || !any_followed(fds, n))
 		return LIBC(poll)(fds, n, timeout);
 	return poll_common(fds, n,
 	                   timeout < 0 ? WAIT_FOREVER : sys_now_ns() + (uint64_t)timeout * 1000000,
@@ -274,7 +275,7 @@ HOOK int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *ts, const si
 {
 	uint64_t deadline = WAIT_FOREVER;
 
-	if (!fds || !any_followed(fds, n) ||
+	if (!usermem_pointer_ok(fds) || !any_followed(fds, n) ||
 	    (ts && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999)))
 		return LIBC(ppoll)(fds, n, ts, mask);
 	if (ts)

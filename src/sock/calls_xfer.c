@@ -117,7 +117,7 @@ static size_t pipe_room(int fd, bool nonblock)
 	bool full = !(sys_poll_now(fd, POLLOUT) & POLLOUT);
 
 	if (size < 0 || sys_ioctl(fd, FIONREAD, &used) < 0)
-		return 0;
+		return SIZE_MAX; /* no pipe */
 	if (full)
 		return nonblock ? 0 : 1;
 	return size > used ? (size_t)(size - used) : 4096;
@@ -132,8 +132,8 @@ static ssize_t splice_out(struct sock *s, int fd, int pipe, size_t len, unsigned
 	ssize_t n, put;
 	struct iov_pos pos;
 
-	if (room == 0)
-		return -EAGAIN;
+	if (room == 0 || room == SIZE_MAX)
+		return room ? -EINVAL : -EAGAIN;
 	if (len > room)
 		len = room;
 	if (len > sizeof(buf))

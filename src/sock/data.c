@@ -12,6 +12,7 @@
 #include "base/sys.h"
 #include "fabric/reason.h"
 #include "sock/libc.h"
+#include "sock/usermem.h"
 #include "sock/wait.h"
 
 static bool finish(ssize_t *ret, ssize_t n)
@@ -31,6 +32,8 @@ static ssize_t iov_total(const struct iovec *iov, size_t cnt)
 
 	if (cnt > IOV_MAX)
 		return -EINVAL;
+	if (!usermem_pointer_ok(iov))
+		return cnt ? -EFAULT : 0;
 	for (size_t i = 0; i < cnt; i++) {
 		if (iov[i].iov_len > SSIZE_MAX - sum)
 			return -EINVAL;
@@ -41,15 +44,18 @@ static ssize_t iov_total(const struct iovec *iov, size_t cnt)
 
 /* ---- receive */
 
-static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags)
+static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags,
+                       bool *slept)
 {
 	struct iov_pos pos = iov_pos_init(iov, cnt);
 	ssize_t total = iov_total(iov, cnt), got = 0, n;
 	uint64_t deadline = 0;
 	int how = 0;
 
-	if (total <= 0)
+	if (total < 0)
 		return total;
+	if (!(flags & MSG_TRUNC) && !usermem_ok(iov, cnt, true))
+		return -EFAULT;
 	how |= flags & MSG_PEEK ? CONN_PEEK : 0;
 	how |= flags & MSG_TRUNC ? CONN_DISCARD : 0;
 	for (;;) {
@@ -69,11 +75,16 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 		}
 		if ((how & CONN_ASK) && ((flags & MSG_DONTWAIT) || sock_nonblocking(fd)))
 			return got ? got : -EAGAIN;
-		if (!deadline)
+		if (!*slept) {
+			*slept = true;
+			sock_wait_begin(s);
 			deadline = wait_deadline(sock_timeout_ns(fd, SO_RCVTIMEO));
+		}
+		fd = sock_wait_fd(s, fd);
 		n = wait_readable(s, fd, deadline);
 		if (n < 0)
 			return got ? got : n;
+		fd = sock_wait_fd(s, fd);
 		how |= CONN_ASK;
 	}
 }
@@ -81,6 +92,8 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 bool sock_rx(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags, ssize_t *ret)
 {
 	struct conn *c = &s->conn;
+	bool slept = false;
+	ssize_t n;
 
 	*ret = 0;
 	if (!c->row || (flags & (MSG_OOB | MSG_ERRQUEUE)))
@@ -98,7 +111,10 @@ bool sock_rx(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int fl
 			return finish(ret, -ECONNRESET);
 		nanosleep(&ms, NULL);
 	}
-	return finish(ret, rx_loop(s, fd, iov, cnt, flags));
+	n = rx_loop(s, fd, iov, cnt, flags, &slept);
+	if (slept)
+		sock_wait_end(s);
+	return finish(ret, n);
 }
 
 void sock_rx_done(struct sock *s, ssize_t entered, ssize_t n, int flags)
@@ -117,11 +133,11 @@ void sock_rx_done(struct sock *s, ssize_t entered, ssize_t n, int flags)
 static ssize_t tx_rest_by_tcp(struct sock *s, int fd, const struct iov_pos *pos, size_t left,
                               int flags)
 {
-	struct iovec rest[64];
+	struct iovec rest[IOV_MAX];
 	struct msghdr m = { .msg_iov = rest };
 	ssize_t n;
 
-	m.msg_iovlen = iov_rest(pos, rest, 64, left);
+	m.msg_iovlen = iov_rest(pos, rest, IOV_MAX, left);
 	n = LIBC(sendmsg)(fd, &m, flags);
 	if (n < 0)
 		n = -errno;
@@ -131,7 +147,7 @@ static ssize_t tx_rest_by_tcp(struct sock *s, int fd, const struct iov_pos *pos,
 
 /* False: nothing was sent yet and all of it has to go through the kernel. */
 static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags,
-                    ssize_t *ret)
+                    ssize_t *ret, bool *slept)
 {
 	struct iov_pos pos = iov_pos_init(iov, cnt);
 	ssize_t total = iov_total(iov, cnt), sent = 0, n;
@@ -139,6 +155,8 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 
 	if (total < 0)
 		return finish(ret, total);
+	if (!usermem_ok(iov, cnt, false))
+		return finish(ret, -EFAULT);
 	for (;;) {
 		n = conn_write(&s->conn, fd, &pos, (size_t)(total - sent));
 		if (n >= 0) {
@@ -152,20 +170,19 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 		if (n == CONN_USE_TCP) {
 			if (sent == 0)
 				return false;
+			/* A short count is the kernel's decision: a signal, a time-out. */
 			n = tx_rest_by_tcp(s, fd, &pos, (size_t)(total - sent), flags);
-			if (n <= 0)
-				return finish(ret, sent);
-			iov_skip(&pos, (size_t)n);
-			sent += n;
-			if (sent == total)
-				return finish(ret, sent);
-			continue;
+			return finish(ret, n > 0 ? sent + n : sent);
 		}
 		if (n != -EAGAIN || (flags & MSG_DONTWAIT) || sock_nonblocking(fd))
 			return finish(ret, sent ? sent : n);
-		if (!deadline)
+		if (!*slept) {
+			*slept = true;
+			sock_wait_begin(s);
 			deadline = wait_deadline(sock_timeout_ns(fd, SO_SNDTIMEO));
+		}
 		n = wait_writable(s, fd, deadline);
+		fd = sock_wait_fd(s, fd);
 		if (n < 0)
 			return finish(ret, sent ? sent : n);
 	}
@@ -174,6 +191,7 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 bool sock_tx(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags, ssize_t *ret)
 {
 	struct conn *c = &s->conn;
+	bool slept = false, done;
 
 	*ret = 0;
 	if (!c->row)
@@ -193,7 +211,10 @@ bool sock_tx(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int fl
 			nanosleep(&ms, NULL);
 		}
 	}
-	return tx_loop(s, fd, iov, cnt, flags, ret);
+	done = tx_loop(s, fd, iov, cnt, flags, ret, &slept);
+	if (slept)
+		sock_wait_end(s);
+	return done;
 }
 
 void sock_tx_done(struct sock *s, ssize_t entered, ssize_t n)

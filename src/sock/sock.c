@@ -11,6 +11,7 @@
 
 #include "base/sys.h"
 #include "fabric/reason.h"
+#include "sock/libc.h"
 
 /* Objects wait in a queue before they are used again, so that a late look at one
  * sees a closed connection and not somebody else's. */
@@ -69,6 +70,7 @@ static struct sock *sock_new(void)
 		return NULL;
 	memset(s, 0, sizeof(*s));
 	s->obj.kind = OBJ_SOCK;
+	atomic_store(&s->limbo, -1);
 	spin_init(&s->rx_spin);
 	spin_init(&s->tx_spin);
 	return s;
@@ -143,6 +145,51 @@ void sock_closed(struct sock *s)
 	sock_free(s);
 }
 
+int sock_close(struct sock *s, int fd)
+{
+	int copy, r;
+
+	/* As in the kernel, a call that is under way keeps the socket. */
+	if (atomic_load(&s->fds) == 1 && atomic_load(&s->waiters) > 0) {
+		copy = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		if (copy >= 0 && privfd_adopt(copy, &s->limbo) == 0) {
+			ism_ring_self();
+			return LIBC(close)(fd);
+		}
+	}
+	sock_closing(s, fd);
+	r = LIBC(close)(fd);
+	sock_closed(s);
+	return r;
+}
+
+void sock_wait_begin(struct sock *s)
+{
+	atomic_fetch_add(&s->waiters, 1);
+}
+
+int sock_wait_fd(struct sock *s, int fd)
+{
+	int limbo = atomic_load(&s->limbo);
+
+	return limbo >= 0 ? limbo : fd;
+}
+
+void sock_wait_end(struct sock *s)
+{
+	int saved = errno, limbo;
+
+	if (atomic_fetch_sub(&s->waiters, 1) != 1)
+		return;
+	limbo = atomic_load(&s->limbo);
+	if (limbo < 0)
+		return;
+	sock_closing(s, limbo);
+	privfd_close(&s->limbo);
+	sock_closed(s);
+	errno = saved;
+}
+
 void sock_claim(struct sock *s, int fd, uint32_t role)
 {
 	int saved = errno;
@@ -153,6 +200,16 @@ void sock_claim(struct sock *s, int fd, uint32_t role)
 			conn_pin(&s->conn, s->pin_wanted);
 	}
 	errno = saved;
+}
+
+void sock_disconnected(struct sock *s)
+{
+	if (!s->conn.row)
+		return;
+	conn_close_begin(&s->conn);
+	conn_close_end(&s->conn);
+	memset(&s->conn, 0, sizeof(s->conn));
+	atomic_store(&s->smc, false);
 }
 
 void sock_touch_slow(struct sock *s, int fd)

@@ -35,6 +35,8 @@ struct sock {
 	_Atomic int32_t pid;      /* process whose claim the row has last seen */
 	uint32_t pin_wanted;      /* reason to stay on TCP, found before the claim */
 	uint32_t want_rcvbuf;     /* wished size of the DMB, 0 = default */
+	_Atomic int waiters;      /* calls that sleep on it in this process */
+	privfd_t limbo;           /* closed while a call slept: keeps it open until then */
 	struct conn conn;
 	struct spin rx_spin;
 	struct spin tx_spin;
@@ -94,8 +96,23 @@ void sock_add_fd(struct sock *s, int fd);
 void sock_closing(struct sock *s, int fd);
 void sock_closed(struct sock *s);
 
+/*
+ * A call that may sleep: begin once before it sleeps; sock_wait_fd() names the
+ * descriptor to go on with, because the program may have closed the other one;
+ * end when the call is over.
+ */
+void sock_wait_begin(struct sock *s);
+int sock_wait_fd(struct sock *s, int fd);
+void sock_wait_end(struct sock *s);
+
+/* The entry of @fd was taken out of the table; close it, as close() does. */
+int sock_close(struct sock *s, int fd);
+
 /* Claim the connection (or the listener). */
 void sock_claim(struct sock *s, int fd, uint32_t role);
+
+/* connect(AF_UNSPEC) dissolved the connection. */
+void sock_disconnected(struct sock *s);
 
 /* Slow part of each call on a connection without a verdict. */
 void sock_touch_slow(struct sock *s, int fd);
