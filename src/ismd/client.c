@@ -228,6 +228,7 @@ static void dispatch(struct ismd *d, struct client *c, const union message *m, s
 		on_claim_fd(d, c, &m->claim_fd, fd);
 		break;
 	case FAB_MSG_REQUEST:
+		c->asked = true;
 		ctl_request(d, c, m->bytes + sizeof(m->head), len - sizeof(m->head));
 		break;
 	default:
@@ -287,5 +288,9 @@ static void on_readable(struct ismd *d, struct watch *w, uint32_t events)
 		client_on_message(d, c, buf, (size_t)n, fds, nfds, &cred);
 		if (!w->fn)
 			return; /* freed by what it said */
+		if (c->asked) {
+			c->asked = false;
+			return; /* an answer is long work: one, then the others' turn */
+		}
 	}
 }

@@ -12,6 +12,7 @@
 #include "ismd/ismd.h"
 #include "ismd/jsonout.h"
 #include "ismd/lgr.h"
+#include "ismd/rows.h"
 #include "ismd/state.h"
 
 static void put_address(struct jsonout *j, const char *key, const struct in6_addr *a, int family)
@@ -38,13 +39,18 @@ static const char *role_name(uint32_t role)
 }
 
 /* TCP state now; what cannot be looked at is as it was, what is gone is closed. */
-static int tcp_state_now(struct ismd *d, const struct conn *c)
+static int tcp_state_now(struct ismd *d, struct conn *c)
 {
+	enum fetch_outcome o;
 	struct sock_id now;
 
 	if (!c->id.cookie)
 		return c->role == FAB_ROLE_LISTEN ? TCP_LISTEN : TCP_ESTABLISHED;
-	switch (fetch_verify(d, c, &now, NULL)) {
+	o = fetch_verify(d, c, &now, NULL);
+	/* a forking server's parent closes what its child serves */
+	if (o == FETCH_GONE && conn_find_heir(d, c))
+		o = fetch_verify(d, c, &now, NULL);
+	switch (o) {
 	case FETCH_OK:
 	case FETCH_HALF:
 		return now.tcp_state;
@@ -96,7 +102,7 @@ static int shown_family(const struct conn *c)
 	return c->id.family ? c->id.family : AF_INET;
 }
 
-static void put_socket(struct ismd *d, struct jsonout *j, const struct conn *c)
+static void put_socket(struct ismd *d, struct jsonout *j, struct conn *c)
 {
 	const struct fab_row *r = conn_row(c);
 	const struct fab_dmb *own = NULL, *peer = NULL;

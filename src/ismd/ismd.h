@@ -47,6 +47,7 @@ struct client {
 	uid_t uid;
 	struct table *table; /* after HELLO: the family whose channel it is */
 	struct proc *proc;   /* the member that owns it; NULL once that is gone */
+	bool asked;          /* a tool's request was answered just now */
 	struct log_budget log;
 };
 
