@@ -19,6 +19,7 @@
 #define PRIVFD_ROOM 96
 
 static _Atomic uint64_t ours[PRIVFD_MAX / 64];
+static privfd_t *_Atomic owners[PRIVFD_MAX]; /* untouched pages cost nothing */
 static _Atomic uint32_t count;
 
 static int base_number(void)
@@ -31,31 +32,54 @@ static int base_number(void)
 	return top > 2 * PRIVFD_ROOM ? (int)(top - PRIVFD_ROOM) : (int)(top / 2);
 }
 
-int privfd_adopt(int fd)
+static int dup_high(int fd)
 {
-	int base = base_number(), nfd;
+	int nfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, base_number());
 
-	nfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, base);
 	if (nfd < 0)
 		nfd = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	sys_close(fd);
 	if (nfd >= PRIVFD_MAX) {
 		sys_close(nfd);
 		return -EMFILE;
 	}
-	if (nfd >= 0) {
-		atomic_fetch_or(&ours[nfd / 64], 1ull << (nfd % 64));
-		atomic_fetch_add(&count, 1);
-	}
 	return nfd;
 }
 
-void privfd_close(int fd)
+static void remember(int fd, privfd_t *owner)
 {
-	if (!privfd_is(fd))
-		return;
+	atomic_store(&owners[fd], owner);
+	atomic_fetch_or(&ours[fd / 64], 1ull << (fd % 64));
+	atomic_fetch_add(&count, 1);
+}
+
+static privfd_t *forget(int fd)
+{
 	atomic_fetch_and(&ours[fd / 64], ~(1ull << (fd % 64)));
 	atomic_fetch_sub(&count, 1);
+	return atomic_exchange(&owners[fd], NULL);
+}
+
+int privfd_adopt(int fd, privfd_t *owner)
+{
+	int nfd = dup_high(fd);
+
+	sys_close(fd);
+	if (nfd < 0) {
+		atomic_store(owner, -1);
+		return nfd;
+	}
+	atomic_store(owner, nfd);
+	remember(nfd, owner);
+	return 0;
+}
+
+void privfd_close(privfd_t *owner)
+{
+	int fd = atomic_exchange(owner, -1);
+
+	if (!privfd_is(fd))
+		return;
+	forget(fd);
 	sys_close(fd);
 }
 
@@ -65,6 +89,22 @@ bool privfd_is(int fd)
 	       (atomic_load_explicit(&ours[fd / 64], memory_order_relaxed) >> (fd % 64) & 1);
 }
 
+void privfd_evict(int fd)
+{
+	privfd_t *owner;
+	int nfd;
+
+	if (!privfd_is(fd))
+		return;
+	nfd = dup_high(fd);
+	owner = forget(fd);
+	if (!owner)
+		return;
+	atomic_store(owner, nfd < 0 ? -1 : nfd);
+	if (nfd >= 0)
+		remember(nfd, owner);
+}
+
 int privfd_first_from(int fd)
 {
 	if (fd < 0)
@@ -72,7 +112,8 @@ int privfd_first_from(int fd)
 	if (atomic_load_explicit(&count, memory_order_relaxed) == 0)
 		return -1;
 	while (fd < PRIVFD_MAX) {
-		uint64_t w = atomic_load_explicit(&ours[fd / 64], memory_order_relaxed) >> (fd % 64);
+		uint64_t w = atomic_load_explicit(&ours[fd / 64], memory_order_relaxed) >>
+		             (fd % 64);
 
 		if (w)
 			return fd + __builtin_ctzll(w);

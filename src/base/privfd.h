@@ -4,6 +4,9 @@
  * numbers, close-on-exec, and remembered, so that the hooks of close(),
  * close_range() and dup2() can keep the program from hitting them.
  *
+ * Each lives in one variable, its owner, so that it can be moved when the
+ * program wants its number.
+ *
  * Thread rule: any thread; no locks.
  */
 #ifndef OPENISM_BASE_PRIVFD_H
@@ -11,19 +14,22 @@
 
 #include <stdbool.h>
 
-#define PRIVFD_MAX 65536 /* numbers above are not remembered, and not used */
+#define PRIVFD_MAX 65536 /* numbers above are not used */
 
-/*
- * Take ownership of @fd: moves it up and remembers it. Returns the new number,
- * or -errno (then @fd is closed).
- */
-int privfd_adopt(int fd);
+typedef _Atomic int privfd_t; /* a private descriptor, -1 = none */
 
-/* Close one of ours (< 0: nothing happens). */
-void privfd_close(int fd);
+/* Take over @fd: move it up, remember it, store it in *owner. 0, or -errno
+ * (then @fd is closed and *owner is -1). */
+int privfd_adopt(int fd, privfd_t *owner);
 
-/* Is @fd ours? */
+/* Close *owner, if any, and set it to -1. */
+void privfd_close(privfd_t *owner);
+
+/* Is @fd one of ours? */
 bool privfd_is(int fd);
+
+/* The program takes number @fd (dup2): ours moves elsewhere, or is lost. */
+void privfd_evict(int fd);
 
 /* The lowest of ours that is >= @fd, or -1. */
 int privfd_first_from(int fd);

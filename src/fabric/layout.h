@@ -90,7 +90,9 @@ struct fab_row {
 	_Atomic uint64_t rx_remaining;  /* TCP bytes left before the ring */
 	_Atomic uint64_t rx_cons;       /* ring bytes consumed; mirrors dmb.cons */
 	_Atomic uint32_t rx_error;      /* errno to deliver once */
-	uint32_t line2_pad[7];
+	_Atomic uint32_t rx_frozen;     /* FAB_RX_RETURN was asked for: the ring is
+	                                 * not read any more */
+	uint32_t line2_pad[6];
 
 	/* line 3: send side, shared by the family, under tx_lock */
 	_Atomic uint32_t tx_lock;
@@ -99,7 +101,8 @@ struct fab_row {
 	_Atomic uint64_t tx_cons;  /* consumer position last seen */
 	_Atomic uint32_t tx_flags; /* FAB_TXF_* */
 	_Atomic uint32_t tx_gate;  /* FAB_GATE_RING, or senders in the kernel */
-	uint32_t line3_pad[8];
+	_Atomic uint64_t tx_back;  /* FAB_TXF_BACK: taken back and sent up to here */
+	uint32_t line3_pad[6];
 
 	/* line 4: counters (client) */
 	_Atomic uint64_t tx_smc_bytes;
@@ -129,6 +132,7 @@ struct fab_row {
 #define FAB_GATE_RING 0x80000000u /* tx_gate: the send path is the ring */
 
 #define FAB_TXF_NO_SMC 0x1u /* never switch to the ring again */
+#define FAB_TXF_BACK 0x4u   /* taking unread bytes back, to send them by TCP */
 #define FAB_TXF_SHUT 0x2u   /* shut down for writing: the kernel answers */
 
 /*
@@ -222,6 +226,12 @@ struct fab_dmb {
 	_Atomic uint32_t tx_arm;
 	uint32_t line3_pad[15];
 };
+
+/* dmb.rx_open: may the producer use the ring? */
+#define FAB_RX_CLOSED 0u /* no; what is in the ring will still be read */
+#define FAB_RX_OPEN 1u   /* yes: the consumer reads through the library */
+#define FAB_RX_RETURN 2u /* no, and the consumer stopped at cons: take back what
+                          * lies behind it and send that by TCP */
 
 #define FAB_DMB_RING_OFFSET 4096u
 

@@ -87,9 +87,22 @@ void conn_pin(struct conn *c, uint32_t reason)
 	atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
 	if (conn_linked(c)) {
 		conn_tx_to_tcp(c);
-		atomic_store(&c->rx->rx_open, 0);
+		atomic_store(&c->rx->rx_open, FAB_RX_CLOSED);
 	}
 	ism_row_dirty(c->table, c->row);
+}
+
+void conn_return(struct conn *c, uint32_t reason)
+{
+	conn_pin(c, reason);
+	if (!conn_linked(c) || !conn_rx_is_open(c) || atomic_load(&c->row->rx_frozen))
+		return;
+	if (!side_lock(&c->row->rx_lock))
+		return;
+	atomic_store(&c->row->rx_frozen, 1);
+	atomic_store_explicit(&c->rx->rx_open, FAB_RX_RETURN, memory_order_release);
+	side_unlock(&c->row->rx_lock);
+	ism_ring(c->seg);
 }
 
 void conn_get(struct conn *c)

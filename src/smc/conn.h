@@ -54,6 +54,23 @@ void conn_reclaim(struct conn *c, int fd);
  * is in the rings stays readable. */
 void conn_pin(struct conn *c, uint32_t reason);
 
+/*
+ * The same, for a descriptor that somebody else will read without the library (a
+ * program that inherits it, a stdio stream): what lies unread in our ring has to
+ * come by TCP too. The peer does that at its next call, or at once if it sleeps in
+ * one.
+ */
+void conn_return(struct conn *c, uint32_t reason);
+
+/* The peer asks for that: cheap test, and the work. conn_take_back() returns true
+ * when nothing is left to send. */
+static inline bool conn_take_back_due(struct conn *c)
+{
+	return atomic_load_explicit(&c->tx->rx_open, memory_order_acquire) == FAB_RX_RETURN &&
+	       (atomic_load_explicit(&c->row->tx_gate, memory_order_relaxed) & FAB_GATE_RING);
+}
+bool conn_take_back(struct conn *c, int fd);
+
 /* One more process holds the row / one less. conn_put() returns true when it was
  * the last one known: then conn_close() follows, before the descriptor is closed. */
 void conn_get(struct conn *c);

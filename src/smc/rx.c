@@ -39,7 +39,7 @@ bool conn_rx_open(struct conn *c)
 void conn_rx_announce(struct conn *c)
 {
 	if (!(atomic_load(&c->row->flags) & FAB_ROWF_PINNED))
-		atomic_store_explicit(&c->rx->rx_open, 1, memory_order_release);
+		atomic_store_explicit(&c->rx->rx_open, FAB_RX_OPEN, memory_order_release);
 }
 
 bool conn_rx_enter_kernel(struct conn *c)
@@ -122,6 +122,8 @@ static enum source source(struct conn *c, int fd, uint64_t *avail)
 			*avail = prod - cons;
 			if (*avail > c->size)
 				return SRC_BAD;
+			if (seq == have && atomic_load_explicit(&row->rx_frozen, RELAXED))
+				return SRC_NONE; /* it will come by TCP */
 			if (*avail)
 				return SRC_RING;
 			if (seq == have)
@@ -213,7 +215,10 @@ static ssize_t ask_lifeline(struct conn *c, int fd, struct iov_pos *pos, size_t 
 
 	if (!(life & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
 		return -EAGAIN;
-	/* What was written before the end is in the ring by now. */
+	/* What was written before the end is in the ring by now; and what the peer
+	 * was to take back, if it ended before it could. */
+	if ((life & POLLRDHUP) && atomic_exchange(&c->row->rx_frozen, 0))
+		return -EINTR;
 	if (source(c, fd, &avail) != SRC_NONE)
 		return -EINTR;
 	n = take_tcp(c, fd, pos, len, UINT64_MAX, flags);
@@ -262,6 +267,8 @@ bool conn_rx_pending(struct conn *c)
 	uint32_t seq = atomic_load_explicit(&c->rx->seq, memory_order_acquire);
 	uint32_t have = atomic_load_explicit(&row->rx_seq, RELAXED);
 
+	if ((have & 1) && atomic_load_explicit(&row->rx_frozen, RELAXED))
+		return seq != have;
 	if (have & 1)
 		return atomic_load_explicit(&c->rx->prod, memory_order_acquire) !=
 		               atomic_load_explicit(&row->rx_cons, RELAXED) ||

@@ -46,7 +46,7 @@ static bool peer_closed(struct conn *c)
 
 static bool may_use_ring(struct conn *c)
 {
-	return atomic_load_explicit(&c->tx->rx_open, memory_order_acquire) &&
+	return atomic_load_explicit(&c->tx->rx_open, memory_order_acquire) == FAB_RX_OPEN &&
 	       !(atomic_load_explicit(&c->row->tx_flags, RELAXED) & FAB_TXF_NO_SMC);
 }
 
@@ -86,20 +86,76 @@ static bool to_tcp(struct conn *c)
 	return true;
 }
 
-/* The path for this write, under tx_lock. True: the ring. */
-static bool choose_ring(struct conn *c, int fd)
+/*
+ * The consumer stopped at its position and hands the socket to somebody who reads
+ * TCP: what lies behind that position goes out again by TCP. Not blocking: if TCP
+ * takes a part only, the direction stays as it is and the next call goes on. Under
+ * tx_lock. True: done, the path is TCP.
+ */
+static bool take_back(struct conn *c, int fd)
+{
+	struct fab_row *row = c->row;
+	uint64_t prod = atomic_load_explicit(&row->tx_prod, RELAXED), at;
+
+	if (!(atomic_load(&row->tx_flags) & FAB_TXF_BACK)) {
+		at = atomic_load_explicit(&c->tx->cons, memory_order_acquire);
+		if (prod - at > c->size)
+			at = prod;
+		atomic_store(&row->tx_back, at);
+		atomic_fetch_or(&row->tx_flags, FAB_TXF_BACK | FAB_TXF_NO_SMC);
+		record(c, at);
+		atomic_fetch_add(&row->switches_to_tcp, 1);
+	}
+	for (at = atomic_load(&row->tx_back); at != prod;) {
+		size_t off = at & (c->size - 1), n = c->size - off;
+		struct iovec iov = { c->tx_ring + off, n < prod - at ? n : (size_t)(prod - at) };
+		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+		long sent = sys_sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (sent == -EAGAIN || sent == -EINTR)
+			return false;
+		if (sent < 0)
+			break; /* the peer is gone: the next call of the program will see */
+		at += (uint64_t)sent;
+		atomic_store(&row->tx_back, at);
+	}
+	atomic_fetch_and(&row->tx_flags, ~FAB_TXF_BACK);
+	atomic_store(&row->tx_gate, 0);
+	return true;
+}
+
+bool conn_take_back(struct conn *c, int fd)
+{
+	bool done = true;
+
+	if (!side_lock(&c->row->tx_lock))
+		return false;
+	if (conn_take_back_due(c))
+		done = take_back(c, fd);
+	side_unlock(&c->row->tx_lock);
+	return done;
+}
+
+enum path { PATH_TCP, PATH_RING, PATH_BUSY };
+
+/* The path for this write, under tx_lock. */
+static enum path choose_path(struct conn *c, int fd)
 {
 	if (!conn_tx_on_ring(c))
-		return to_ring(c, fd);
+		return to_ring(c, fd) ? PATH_RING : PATH_TCP;
+	if (__builtin_expect(conn_take_back_due(c), 0))
+		return take_back(c, fd) ? PATH_TCP : PATH_BUSY;
 	if (__builtin_expect(peer_closed(c) || (atomic_load_explicit(&c->row->tx_flags, RELAXED) &
 	                                        FAB_TXF_SHUT), 0)) {
 		/* Nobody will read the ring, or nothing more may be written: let the
 		 * kernel find that out and answer. */
 		atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
 		atomic_store(&c->row->tx_gate, 0);
-		return false;
+		return PATH_TCP;
 	}
-	return __builtin_expect(may_use_ring(c), 1) || !to_tcp(c);
+	if (__builtin_expect(may_use_ring(c), 1))
+		return PATH_RING;
+	return to_tcp(c) ? PATH_TCP : PATH_RING;
 }
 
 bool conn_tx_to_tcp(struct conn *c)
@@ -199,11 +255,16 @@ ssize_t conn_write(struct conn *c, int fd, struct iov_pos *pos, size_t len)
 
 	if (!side_lock(&c->row->tx_lock))
 		return -EAGAIN;
-	if (choose_ring(c, fd)) {
+	switch (choose_path(c, fd)) {
+	case PATH_RING:
 		n = put_ring(c, pos, len);
-	} else {
+		break;
+	case PATH_TCP:
 		atomic_fetch_add(&c->row->tx_gate, 1);
 		n = CONN_USE_TCP;
+		break;
+	default:
+		n = -EAGAIN;
 	}
 	side_unlock(&c->row->tx_lock);
 	return n;
@@ -211,16 +272,19 @@ ssize_t conn_write(struct conn *c, int fd, struct iov_pos *pos, size_t len)
 
 ssize_t conn_write_fill(struct conn *c, int fd, size_t len, conn_fill_fn *fill, void *arg)
 {
+	enum path path;
 	uint64_t prod;
 	size_t at, room;
 	ssize_t n;
 
 	if (!side_lock(&c->row->tx_lock))
 		return -EAGAIN;
-	if (!choose_ring(c, fd)) {
-		atomic_fetch_add(&c->row->tx_gate, 1);
+	path = choose_path(c, fd);
+	if (path != PATH_RING) {
+		if (path == PATH_TCP)
+			atomic_fetch_add(&c->row->tx_gate, 1);
 		side_unlock(&c->row->tx_lock);
-		return CONN_USE_TCP;
+		return path == PATH_TCP ? CONN_USE_TCP : -EAGAIN;
 	}
 	prod = atomic_load_explicit(&c->row->tx_prod, RELAXED);
 	at = prod & (c->size - 1);

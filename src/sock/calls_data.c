@@ -4,9 +4,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 #include <unistd.h>
 #include <string.h>
 
+#include "fabric/reason.h"
 #include "sock/libc.h"
 #include "sock/sock.h"
 #include "sock/usermem.h"
@@ -56,6 +58,8 @@ HOOK ssize_t recv(int fd, void *buf, size_t len, int flags)
 
 HOOK ssize_t readv(int fd, const struct iovec *iov, int cnt)
 {
+	if (cnt == 0 || (cnt == 1 && usermem_pointer_ok(iov) && iov->iov_len == 0))
+		return LIBC(readv)(fd, iov, cnt);
 	RX(fd, iov, (size_t)cnt, 0, LIBC(readv)(fd, iov, cnt));
 }
 
@@ -153,6 +157,29 @@ HOOK ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct
 	TX(fd, &iov, 1, flags, LIBC(sendto)(fd, buf, len, flags, addr, alen));
 }
 
+/* Sockets of ours that are passed over a UNIX socket: whoever gets them reads TCP. */
+static void return_passed(const struct msghdr *m)
+{
+	struct msghdr v = *m;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&v); c; c = CMSG_NXTHDR(&v, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+		    c->cmsg_len < CMSG_LEN(0))
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			struct sock *s;
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			s = sock_get(fd);
+			if (s && !atomic_load(&s->listening))
+				sock_return(s, FAB_REASON_OI_PASSED);
+		}
+	}
+}
+
 /* Control messages say nothing to a ring, but the kernel checks them. */
 static bool control_refused(int fd, const struct msghdr *m)
 {
@@ -165,6 +192,8 @@ static bool control_refused(int fd, const struct msghdr *m)
 
 HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
+	if (!sock_get(fd) && usermem_pointer_ok(m) && m->msg_controllen)
+		return_passed(m);
 	if (sock_get(fd) && usermem_pointer_ok(m) && control_refused(fd, m))
 		return -1;
 	if (sock_get(fd) && (!usermem_pointer_ok(m) || m->msg_iovlen > IOV_MAX))

@@ -391,7 +391,7 @@ static void arm(struct epobj *ep)
 		if (c->seg != last)
 			atomic_store(&c->seg->head->side[c->side].asleep, 1);
 		last = c->seg;
-		ready_arm(m->s, (short)(m->events & (EPOLLIN | EPOLLOUT)), how);
+		ready_arm(m->s, m->fd, (short)(m->events & (EPOLLIN | EPOLLOUT)), how);
 	}
 }
 

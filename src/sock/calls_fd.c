@@ -52,7 +52,7 @@ static int dup_onto(int from, int to, int flags, bool three)
 	int r;
 
 	if (sock_get(from) && sock_foreign_process())
-		sock_pin(sock_get(from), FAB_REASON_OI_EXEC); /* for a vfork() child's exec */
+		sock_return(sock_get(from), FAB_REASON_OI_EXEC); /* for a vfork() child's exec */
 	if (from == to || sys_fcntl(from, F_GETFD, 0) < 0 || sock_foreign_process())
 		return three ? LIBC(dup3)(from, to, flags) : LIBC(dup2)(from, to);
 	privfd_evict(to);
@@ -213,6 +213,6 @@ HOOK FILE *fdopen(int fd, const char *mode)
 	struct sock *s = sock_get(fd);
 
 	if (s)
-		sock_pin(s, FAB_REASON_OI_BYPASS);
+		sock_return(s, FAB_REASON_OI_BYPASS);
 	return LIBC(fdopen)(fd, mode);
 }

@@ -105,7 +105,7 @@ static void arm_all(struct pset *p)
 {
 	for (nfds_t i = 0; i < p->n; i++)
 		if (p->smc[i])
-			ready_arm(p->smc[i], p->user[i].events, FAB_ARM_RING);
+			ready_arm(p->smc[i], p->user[i].fd, p->user[i].events, FAB_ARM_RING);
 }
 
 /* Entries without a verdict are counted in the kernel; false if one of them was

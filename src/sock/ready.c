@@ -32,8 +32,10 @@ short ready_ring_events(struct sock *s, short events)
 	return r & events;
 }
 
-void ready_arm(struct sock *s, short events, uint32_t how)
+void ready_arm(struct sock *s, int fd, short events, uint32_t how)
 {
+	if (conn_take_back_due(&s->conn))
+		conn_take_back(&s->conn, fd);
 	if (events & IN_BITS)
 		conn_rx_arm(&s->conn, how);
 	if ((events & OUT_BITS) && conn_tx_on_ring(&s->conn))

@@ -21,7 +21,8 @@ short ready_kernel_events(struct sock *s, short events);
 /* Of @events, those that are true because of the rings. No system call. */
 short ready_ring_events(struct sock *s, short events);
 
-/* Ask the peer to tell us when one of @events becomes true. */
-void ready_arm(struct sock *s, short events, uint32_t how);
+/* Ask the peer to tell us when one of @events becomes true. (And do what the peer
+ * may have asked of us: the last moment before a sleep.) */
+void ready_arm(struct sock *s, int fd, short events, uint32_t how);
 
 #endif

@@ -236,6 +236,13 @@ void sock_pin(struct sock *s, uint32_t reason)
 	conn_pin(&s->conn, reason);
 }
 
+void sock_return(struct sock *s, uint32_t reason)
+{
+	if (!s->pin_wanted)
+		s->pin_wanted = reason;
+	conn_return(&s->conn, reason);
+}
+
 bool sock_open_rx(struct sock *s, int fd)
 {
 	struct conn *c = &s->conn;
@@ -290,7 +297,7 @@ void sock_before_exec(void)
 		int fl = s && s->conn.row ? sys_fcntl(fd, F_GETFD, 0) : -1;
 
 		if (fl >= 0 && !(fl & FD_CLOEXEC) && !atomic_load(&s->listening))
-			sock_pin(s, FAB_REASON_OI_EXEC);
+			sock_return(s, FAB_REASON_OI_EXEC);
 	}
 }
 

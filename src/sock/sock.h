@@ -134,6 +134,9 @@ void sock_want_rcvbuf(struct sock *s, uint32_t bytes);
 void sock_pin(struct sock *s, uint32_t reason);
 
 /* If the connection is married, read through the library from now on. */
+/* The same for a descriptor that somebody reads without us. */
+void sock_return(struct sock *s, uint32_t reason);
+
 bool sock_open_rx(struct sock *s, int fd);
 
 /* The first direction has left TCP: tell our epoll instances. */

@@ -13,6 +13,9 @@
  * kernel's buffers take over. */
 #define STUCK_NS 20000000ull
 
+/* Bytes are being taken back and TCP was full: try again so soon. */
+#define BUSY_NS 5000000ull
+
 #define DATA_VECTOR UINT64_MAX
 
 /* What a thread sleeps in. From a static pool: the private descriptor's owner
@@ -221,6 +224,7 @@ static bool test_readable(void *arg)
 int wait_readable(struct sock *s, int fd, uint64_t deadline)
 {
 	struct conn *c = &s->conn;
+	uint64_t most = WAIT_FOREVER;
 	int r;
 
 	if (conn_rx_on_ring(c) && spin_until(&s->rx_spin, test_readable, c))
@@ -228,7 +232,9 @@ int wait_readable(struct sock *s, int fd, uint64_t deadline)
 	conn_rx_arm(c, FAB_ARM_RING);
 	if (conn_rx_pending(c))
 		return 0;
-	r = sleep_on(s, fd, EPOLLIN | EPOLLRDHUP, deadline, WAIT_FOREVER);
+	if (conn_take_back_due(c) && !conn_take_back(c, fd))
+		most = BUSY_NS;
+	r = sleep_on(s, fd, EPOLLIN | EPOLLRDHUP, deadline, most);
 	return r == -ETIMEDOUT ? 0 : r;
 }
 
@@ -239,7 +245,8 @@ static bool test_writable(void *arg)
 
 static bool may_send_on(struct conn *c)
 {
-	return conn_tx_writable(c) || !conn_tx_on_ring(c) || !atomic_load(&c->tx->rx_open);
+	return !conn_take_back_due(c) &&
+	       (conn_tx_writable(c) || !conn_tx_on_ring(c) || !atomic_load(&c->tx->rx_open));
 }
 
 int wait_writable(struct sock *s, int fd, uint64_t deadline)
@@ -253,7 +260,7 @@ int wait_writable(struct sock *s, int fd, uint64_t deadline)
 	conn_tx_arm(c, FAB_ARM_RING);
 	if (may_send_on(c))
 		return 0;
-	r = sleep_on(s, fd, 0, deadline, STUCK_NS);
+	r = sleep_on(s, fd, conn_take_back_due(c) ? EPOLLOUT : 0, deadline, STUCK_NS);
 	if (r == -ETIMEDOUT) {
 		if (conn_tx_consumed(c) == before)
 			conn_tx_to_tcp(c);
