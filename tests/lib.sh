@@ -136,7 +136,7 @@ port_open() {
 	grep -qi ":$hex_ [0-9A-F]*:0000 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
-smc() { "$BINDIR/smc_run" "$@"; }
+SMC=$BINDIR/smc_run # not a function: $! has to be the program itself
 
 finish() {
 	world_end
