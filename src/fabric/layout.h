@@ -215,7 +215,7 @@ struct fab_dmb {
 	/* line 1: consumer (the owner) */
 	_Atomic uint64_t cons;    /* ring bytes read */
 	_Atomic uint32_t ack;     /* path switches followed */
-	_Atomic uint32_t rx_open; /* 1 = reads through us: the ring may be used */
+	_Atomic uint32_t rx_open; /* FAB_RX_* */
 	uint64_t line1_pad[6];
 
 	/* line 2: armed by the consumer, taken by the producer */

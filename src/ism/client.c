@@ -71,6 +71,7 @@ static void channel_lost(void)
 	atomic_store(&ism_client.table, NULL);
 	ism_client.family_id = 0;
 	ism_client.hello_sent = false;
+	ism_client.refused = false;
 	ism_client.inherited = false;
 	privfd_close(&ism_client.ctl);
 }
@@ -100,6 +101,10 @@ static void dispatch(const void *buf, size_t len, int fds[FDPASS_MAX], unsigned 
 		goto refuse;
 	if (h->type == FAB_MSG_WELCOME && len == sizeof(struct fab_msg_welcome) && nfds == 3) {
 		table_arrived(buf, fds[0], fds[1], fds[2]);
+		return;
+	}
+	if (h->type == FAB_MSG_WELCOME && len == sizeof(struct fab_msg_welcome) && nfds == 0) {
+		ism_client.refused = true; /* another version, or no room for us */
 		return;
 	}
 	if (h->type == FAB_MSG_SEGMENT && len == sizeof(struct fab_msg_segment) && nfds == 2) {
@@ -190,7 +195,8 @@ static void await_welcome(void)
 	uint64_t end = sys_now_ns() + REGISTER_WAIT_NS, now = end - REGISTER_WAIT_NS;
 	struct pollfd p = { .events = POLLIN };
 
-	while (ism_client.ctl >= 0 && !atomic_load(&ism_client.table) && now < end) {
+	while (ism_client.ctl >= 0 && !ism_client.refused && !atomic_load(&ism_client.table) &&
+	       now < end) {
 		p.fd = ism_client.ctl;
 		sys_poll(&p, 1, (int64_t)(end - now));
 		client_drain();

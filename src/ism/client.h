@@ -12,6 +12,7 @@ struct ism_client {
 	pthread_mutex_t lock;
 	privfd_t ctl;       /* control channel, -1 = none */
 	bool hello_sent;    /* WELCOME is under way */
+	bool refused;       /* ismd does not want us: plain TCP from now on */
 	bool inherited;     /* ctl is the parent's: a child must say HELLO_CHILD */
 	uint64_t retry_ns;  /* do not look for an ismd before this time */
 	struct ism_table *_Atomic table; /* NULL = not registered */

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define DEFAULT_GRACE_NS 3000000000u
-#define DEFAULT_DEFER_US 1000u
+#define DEFAULT_DEFER_US 3000u
 #define DEFAULT_MAX_DMBS 65536u
 
 static const char usage[] =

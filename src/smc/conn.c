@@ -105,6 +105,14 @@ void conn_return(struct conn *c, uint32_t reason)
 	ism_ring(c->seg);
 }
 
+void conn_fd_closing(struct conn *c, int fd, int other)
+{
+	int32_t was = fd;
+
+	if (c->row && atomic_load(&c->row->pid) == atomic_load(&ism_pid))
+		atomic_compare_exchange_strong(&c->row->fd, &was, other);
+}
+
 void conn_get(struct conn *c)
 {
 	if (c->row)

@@ -71,6 +71,10 @@ static inline bool conn_take_back_due(struct conn *c)
 }
 bool conn_take_back(struct conn *c, int fd);
 
+/* Descriptor @fd is about to be closed; @other still is the same socket, or -1. ismd
+ * must not look for the row at a number that may be somebody else's next. */
+void conn_fd_closing(struct conn *c, int fd, int other);
+
 /* One more process holds the row / one less. conn_put() returns true when it was
  * the last one known: then conn_close() follows, before the descriptor is closed. */
 void conn_get(struct conn *c);

@@ -261,18 +261,19 @@ again:
 	return n;
 }
 
+/* A switch alone is nothing to read: the bytes behind it may still be on their way,
+ * and where they come by TCP the kernel tells. */
 bool conn_rx_pending(struct conn *c)
 {
 	struct fab_row *row = c->row;
-	uint32_t seq = atomic_load_explicit(&c->rx->seq, memory_order_acquire);
 	uint32_t have = atomic_load_explicit(&row->rx_seq, RELAXED);
+	uint32_t seq = atomic_load_explicit(&c->rx->seq, memory_order_acquire);
 
-	if ((have & 1) && atomic_load_explicit(&row->rx_frozen, RELAXED))
-		return seq != have;
+	if (atomic_load_explicit(&c->rx->prod, memory_order_acquire) ==
+	    atomic_load_explicit(&row->rx_cons, RELAXED))
+		return false;
 	if (have & 1)
-		return atomic_load_explicit(&c->rx->prod, memory_order_acquire) !=
-		               atomic_load_explicit(&row->rx_cons, RELAXED) ||
-		       seq != have;
+		return seq != have || !atomic_load_explicit(&row->rx_frozen, RELAXED);
 	return seq != have && (!atomic_load_explicit(&row->rx_have_limit, RELAXED) ||
 	                       atomic_load_explicit(&row->rx_remaining, RELAXED) == 0);
 }

@@ -120,15 +120,29 @@ void sock_add_fd(struct sock *s, int fd)
 	obj_stale(fdtab_swap(fd, &s->obj));
 }
 
+/* Another descriptor of the same socket in this process. */
+static int other_fd(struct sock *s, int fd)
+{
+	int n = fdtab_end();
+
+	for (int i = 0; i < n; i++)
+		if (i != fd && sock_get(i) == s)
+			return i;
+	return -1;
+}
+
 void sock_closing(struct sock *s, int fd)
 {
 	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
 
-	if (atomic_fetch_sub(&s->fds, 1) != 1)
+	if (atomic_fetch_sub(&s->fds, 1) != 1) {
+		conn_fd_closing(&s->conn, fd, other_fd(s, fd));
 		return;
+	}
 	epoll_sock_gone(s);
 	if (!s->conn.row)
 		return;
+	conn_fd_closing(&s->conn, fd, -1);
 	if (!conn_put(&s->conn)) {
 		s->conn.row = NULL; /* another process of the family has it */
 		return;
@@ -153,6 +167,7 @@ int sock_close(struct sock *s, int fd)
 	if (atomic_load(&s->fds) == 1 && atomic_load(&s->waiters) > 0) {
 		copy = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		if (copy >= 0 && privfd_adopt(copy, &s->limbo) == 0) {
+			conn_fd_closing(&s->conn, fd, atomic_load(&s->limbo));
 			ism_ring_self();
 			return LIBC(close)(fd);
 		}
