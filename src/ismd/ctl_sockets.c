@@ -9,6 +9,7 @@
 #include "ismd/conn.h"
 #include "ismd/ctl.h"
 #include "ismd/fetch.h"
+#include "fabric/reason.h"
 #include "ismd/ismd.h"
 #include "ismd/jsonout.h"
 #include "ismd/lgr.h"
@@ -102,6 +103,28 @@ static int shown_family(const struct conn *c)
 	return c->id.family ? c->id.family : AF_INET;
 }
 
+static uint32_t pinned(const struct conn *c)
+{
+	const struct fab_row *r = c ? conn_row(c) : NULL;
+
+	return r && (atomic_load(&r->flags) & FAB_ROWF_PINNED) ? atomic_load(&r->pin_reason) : 0;
+}
+
+/*
+ * A married connection that one end has returned to TCP: shown as that end's
+ * decline would be. False: it is on shared memory.
+ */
+static bool returned_to_tcp(const struct conn *c, uint32_t *reason, uint32_t *peer_reason)
+{
+	uint32_t own = pinned(c), mate = pinned(c->seg->slots[c->slot].conn[!c->side]);
+
+	if (!own && !mate)
+		return false;
+	*reason = own ? own : FAB_REASON_PEERDECL;
+	*peer_reason = own ? 0 : mate;
+	return true;
+}
+
 static void put_socket(struct ismd *d, struct jsonout *j, struct conn *c)
 {
 	const struct fab_row *r = conn_row(c);
@@ -109,12 +132,14 @@ static void put_socket(struct ismd *d, struct jsonout *j, struct conn *c)
 	bool smcd = c->state == CONN_MATCHED && c->seg;
 	int tcp = tcp_state_now(d, c), family = shown_family(c);
 	uint32_t own_flags = 0, peer_flags = 0;
+	uint32_t reason = c->reason, peer_reason = c->peer_reason;
 
 	if (smcd) {
 		own = segment_dmb(c->seg, c->slot, c->side);
 		peer = segment_dmb(c->seg, c->slot, !c->side);
 		own_flags = atomic_load(&peer->cdc_flags);
 		peer_flags = atomic_load(&own->cdc_flags);
+		smcd = !returned_to_tcp(c, &reason, &peer_reason);
 	}
 	jout_open(j, NULL, '{');
 	jout_num(j, "state", state_derive(tcp, own_flags, peer_flags));
@@ -127,8 +152,8 @@ static void put_socket(struct ismd *d, struct jsonout *j, struct conn *c)
 	jout_num(j, "rport", c->id.key.peer_port);
 	jout_num(j, "intf", c->id.ifindex);
 	jout_str(j, "mode", smcd ? "SMCD" : c->role == FAB_ROLE_LISTEN ? "" : "TCP");
-	jout_num(j, "reason", c->reason);
-	jout_num(j, "peer_reason", c->peer_reason);
+	jout_num(j, "reason", reason);
+	jout_num(j, "peer_reason", peer_reason);
 	jout_int(j, "pid", c->proc ? c->proc->pid : atomic_load(&r->pid));
 	jout_str(j, "comm", c->proc ? c->proc->comm : "");
 	jout_int(j, "fd", atomic_load(&r->fd));
