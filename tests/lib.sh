@@ -4,9 +4,11 @@
 # A "world" is a runtime directory of its own with an ismd of its own, so that
 # tests do not meet each other. world_end checks that the ismd goes when its last
 # client is gone and that nothing is left behind.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 
-BINDIR=${BINDIR:-$(cd "$(dirname "$0")/../build/bin" 2>/dev/null && pwd)}
+if [ -z "${BINDIR:-}" ]; then
+	BINDIR=$(cd "$(dirname "$0")" && git rev-parse --show-toplevel 2>/dev/null)/build/bin
+fi
 PATH=$PATH:/usr/sbin
 export PATH
 T=
@@ -137,6 +139,65 @@ port_open() {
 }
 
 SMC=$BINDIR/smc_run # not a function: $! has to be the program itself
+
+# Bytes that went through rings in this world so far, closed connections included.
+ring_bytes() {
+	"$BINDIR/smcd" stats json | /usr/bin/python3 -c '
+import json, sys
+print(json.load(sys.stdin)["OPENISM"]["tx_smc_bytes"])'
+}
+
+# expect_ring BEFORE MIN WHAT: at least MIN bytes since; MIN 0: none at all
+expect_ring() {
+	got_=$(($(ring_bytes) - $1))
+	if [ "$2" -eq 0 ]; then
+		[ "$got_" -eq 0 ] || fail "$3: $got_ bytes by shared memory, expected none"
+	else
+		[ "$got_" -ge "$2" ] || fail "$3: $got_ bytes by shared memory, expected $2"
+	fi
+}
+
+# conn PORT FIELD [LOCAL]: field of the live connections that have PORT at either end
+# (LOCAL: at the local one), one line each
+conn() {
+	"$BINDIR/smcss" --json | /usr/bin/python3 -c '
+import json, sys
+port, field, local = int(sys.argv[1]), sys.argv[2], len(sys.argv) > 3
+for c in json.load(sys.stdin):
+    if c["lport"] == port or not local and c["rport"] == port:
+        v = c[field]
+        print("0x%08x" % v if "reason" in field else v)' "$@"
+}
+
+# is_conn PORT side FIELD VALUE: the connection has it; side is server or client
+is_conn() {
+	"$BINDIR/smcss" --json | /usr/bin/python3 -c '
+import json, sys
+port, side, field, value = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+hits = 0
+for c in json.load(sys.stdin):
+    if c["lport" if side == "server" else "rport"] != port:
+        continue
+    v = c[field]
+    v = "0x%08x" % v if "reason" in field else str(v)
+    hits += v == value
+sys.exit(0 if hits else 1)' "$@"
+}
+
+same() { cmp -s "$1" "$2" || fail "$3: contents differ"; }
+
+# Programs of a combination (smc-smc, plain-smc: a plain client, smc-plain): sets C
+# and S to what has to stand before the client's and the server's command.
+combo() {
+	C=$SMC S=$SMC
+	case $1 in plain-*) C="env" ;; esac
+	case $1 in *-plain) S="env" ;; esac
+	[ "$1" = smc-smc ] && RING=1 || RING=0
+}
+COMBOS="smc-smc plain-smc smc-plain"
+
+# ring_min MIN: what expect_ring has to ask for in this combination
+ring_min() { [ "$RING" = 1 ] && echo "$1" || echo 0; }
 
 finish() {
 	world_end
