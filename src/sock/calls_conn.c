@@ -65,6 +65,12 @@ HOOK int connect(int fd, const struct sockaddr *addr, socklen_t len)
 	return r;
 }
 
+HOOK int __connect(int fd, const struct sockaddr *addr, socklen_t len);
+HOOK int __connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	return connect(fd, addr, len);
+}
+
 HOOK int listen(int fd, int backlog)
 {
 	struct sock *s = sock_get(fd);

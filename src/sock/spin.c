@@ -8,10 +8,16 @@
 #include "smc/lock.h"
 
 /* Looks between two looks at the clock. */
-#define BURST 32
-/* After this long the processor is offered to whoever wants it now and then: the
- * peer may be waiting for this very one. */
-#define YIELD_NS 4000u
+#define BURST 8
+
+/*
+ * After FIRST_NS the processor is offered to whoever wants it, and again every
+ * AGAIN_NS: the peer may be waiting for this very one. (64 B round trip with both
+ * ends on one core: 11.4 us with an offer every 4 us, TCP 6.3 us.) An offer that
+ * nobody takes costs less than half a microsecond.
+ */
+#define FIRST_NS 1000u
+#define AGAIN_NS 500u
 
 static int usable_cpus(void)
 {
@@ -61,7 +67,7 @@ bool spin_until(struct spin *s, spin_test_fn *test, void *arg)
 	if (ns == 0)
 		return test(arg);
 	start = now = sys_now_ns();
-	yield_at = start + YIELD_NS;
+	yield_at = start + FIRST_NS;
 	while (!hit && now - start < ns) {
 		for (int i = 0; i < BURST && !hit; i++) {
 			hit = test(arg);
@@ -69,8 +75,9 @@ bool spin_until(struct spin *s, spin_test_fn *test, void *arg)
 		}
 		now = sys_now_ns();
 		if (!hit && now > yield_at) {
-			sched_yield();
-			yield_at = now + YIELD_NS;
+			SYS0(SYS_sched_yield);
+			now = sys_now_ns();
+			yield_at = now + AGAIN_NS;
 		}
 	}
 	learn(s, hit);
