@@ -9,7 +9,8 @@
  * that more than one process may change is in the row, under rx_lock or tx_lock,
  * or atomic.
  *
- * Errors: 0 or a count, or -errno. CONN_USE_TCP is an outcome of its own.
+ * Errors: 0 or a count, or -errno. CONN_USE_TCP is an outcome of its own. -EINTR
+ * means that a signal handler got into the very copy that its own thread was in.
  */
 #ifndef OPENISM_SMC_CONN_H
 #define OPENISM_SMC_CONN_H

@@ -156,8 +156,12 @@ static ssize_t take_ring(struct conn *c, struct iov_pos *pos, size_t len, uint64
 	                      atomic_load_explicit(&row->rx_smc_bytes, RELAXED) + n, RELAXED);
 	atomic_store_explicit(&row->rx_smc_calls,
 	                      atomic_load_explicit(&row->rx_smc_calls, RELAXED) + 1, RELAXED);
-	/* The producer sleeps only while more than half of the ring is used. */
-	if (avail > c->size / 2 && avail - n <= c->size / 2)
+	/*
+	 * A producer that found the ring full sleeps until half of it is free. What we
+	 * saw of it may be old, so that it filled the ring behind our back; but then
+	 * much was in it, or is at our next look. A little in it: it was not full.
+	 */
+	if (avail >= c->size / 8 && avail - n <= c->size / 2)
 		conn_notify_if_armed(c, &c->rx->tx_arm);
 	return (ssize_t)n;
 }
@@ -235,7 +239,7 @@ ssize_t conn_read(struct conn *c, int fd, struct iov_pos *pos, size_t len, int f
 	ssize_t n;
 
 	if (!side_lock(&c->row->rx_lock))
-		return -EAGAIN; /* a handler interrupted this very read */
+		return -EINTR; /* a handler interrupted this very read */
 again:
 	switch (source(c, fd, &avail)) {
 	case SRC_RING:

@@ -254,7 +254,7 @@ ssize_t conn_write(struct conn *c, int fd, struct iov_pos *pos, size_t len)
 	ssize_t n;
 
 	if (!side_lock(&c->row->tx_lock))
-		return -EAGAIN;
+		return -EINTR; /* a handler interrupted this very write */
 	switch (choose_path(c, fd)) {
 	case PATH_RING:
 		n = put_ring(c, pos, len);
@@ -278,7 +278,7 @@ ssize_t conn_write_fill(struct conn *c, int fd, size_t len, conn_fill_fn *fill, 
 	ssize_t n;
 
 	if (!side_lock(&c->row->tx_lock))
-		return -EAGAIN;
+		return -EINTR;
 	path = choose_path(c, fd);
 	if (path != PATH_RING) {
 		if (path == PATH_TCP)

@@ -17,6 +17,12 @@ static bool is_tcp(int domain, int type, int protocol)
 	       (protocol == 0 || protocol == IPPROTO_TCP);
 }
 
+static void followed(struct sock *s, int flags)
+{
+	if (s)
+		atomic_store(&s->nonblock, (flags & SOCK_NONBLOCK) != 0);
+}
+
 HOOK int socket(int domain, int type, int protocol)
 {
 	int fd = LIBC(socket)(domain, type, protocol);
@@ -24,7 +30,7 @@ HOOK int socket(int domain, int type, int protocol)
 	if (fd < 0)
 		return fd;
 	if (is_tcp(domain, type, protocol))
-		sock_track(fd);
+		followed(sock_track(fd), type);
 	else
 		sock_forget(fd);
 	return fd;
@@ -83,7 +89,7 @@ HOOK int listen(int fd, int backlog)
 	return r;
 }
 
-static int accepted(int listener, int fd)
+static int accepted(int listener, int fd, int flags)
 {
 	struct sock *s = sock_get(listener);
 
@@ -94,6 +100,7 @@ static int accepted(int listener, int fd)
 		return fd;
 	}
 	s = sock_track(fd);
+	followed(s, flags);
 	if (s)
 		sock_claim(s, fd, FAB_ROLE_ACCEPT);
 	return fd;
@@ -101,12 +108,12 @@ static int accepted(int listener, int fd)
 
 HOOK int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	return accepted(fd, LIBC(accept)(fd, addr, len));
+	return accepted(fd, LIBC(accept)(fd, addr, len), 0);
 }
 
 HOOK int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	return accepted(fd, LIBC(accept4)(fd, addr, len, flags));
+	return accepted(fd, LIBC(accept4)(fd, addr, len, flags), flags);
 }
 
 HOOK int shutdown(int fd, int how)

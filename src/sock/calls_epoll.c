@@ -70,8 +70,38 @@ struct epobj {
 	struct epobj *next_free;
 };
 
-/* One lock for all bookkeeping. Held for scans and changes, never while waiting. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/*
+ * One lock for all bookkeeping. Held for scans and changes, never while waiting. A
+ * signal handler may get here while its own thread holds it: it changes nothing
+ * then, and a socket that it closes is taken out of the sets by the holder.
+ */
+static pthread_mutex_t lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+static struct sock *_Atomic gone_later;
+
+/* A wait inside of a signal handler that interrupted our own bookkeeping. */
+static int busy(void)
+{
+	errno = EINTR;
+	return -1;
+}
+
+static bool locked(void)
+{
+	return pthread_mutex_lock(&lock) == 0;
+}
+
+static void members_free(struct sock *s);
+
+static void unlocked(void)
+{
+	struct sock *s = atomic_exchange(&gone_later, NULL), *next;
+
+	for (; s; s = next) {
+		next = s->gone_next;
+		members_free(s);
+	}
+	pthread_mutex_unlock(&lock);
+}
 
 #define SLAB_BYTES (64ul << 20) /* address space only */
 static struct member *slab, *slab_next, *free_members;
@@ -165,11 +195,13 @@ static int ep_track(int fd)
 
 	if (fd < 0)
 		return fd;
-	pthread_mutex_lock(&lock);
-	ep = free_eps;
-	if (ep)
-		free_eps = ep->next_free;
-	pthread_mutex_unlock(&lock);
+	ep = NULL;
+	if (locked()) {
+		ep = free_eps;
+		if (ep)
+			free_eps = ep->next_free;
+		unlocked();
+	}
 	if (!ep) {
 		ep = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (ep == MAP_FAILED)
@@ -199,13 +231,14 @@ void epoll_closed(struct obj *o)
 
 	if (atomic_fetch_sub(&ep->fds, 1) != 1)
 		return;
-	pthread_mutex_lock(&lock);
+	if (!locked())
+		return;
 	while (ep->members)
 		member_free(ep->members);
 	privfd_close(&ep->aux);
 	ep->next_free = free_eps;
 	free_eps = ep;
-	pthread_mutex_unlock(&lock);
+	unlocked();
 }
 
 /* ---- members that left TCP */
@@ -250,7 +283,10 @@ static void member_to_smc(struct member *m)
 
 void epoll_sock_went_smc(struct sock *s, int fd)
 {
-	pthread_mutex_lock(&lock);
+	if (!locked()) {
+		atomic_store(&s->smc, false); /* the next call tries again */
+		return;
+	}
 	for (struct member *m = s->members; m; m = m->sock_next) {
 		member_to_smc(m);
 		/* A thread may be asleep in this instance's epoll_wait: the new
@@ -260,15 +296,25 @@ void epoll_sock_went_smc(struct sock *s, int fd)
 			conn_tx_arm(&s->conn, FAB_ARM_RING);
 		}
 	}
-	pthread_mutex_unlock(&lock);
+	unlocked();
+}
+
+static void members_free(struct sock *s)
+{
+	while (s->members)
+		member_free(s->members);
 }
 
 void epoll_sock_gone(struct sock *s)
 {
-	pthread_mutex_lock(&lock);
-	while (s->members)
-		member_free(s->members);
-	pthread_mutex_unlock(&lock);
+	if (!locked()) {
+		s->gone_next = atomic_load(&gone_later);
+		while (!atomic_compare_exchange_weak(&gone_later, &s->gone_next, s))
+			;
+		return;
+	}
+	members_free(s);
+	unlocked();
 }
 
 /*
@@ -373,7 +419,7 @@ static bool test_any_ready(void *arg)
 	if (pthread_mutex_trylock(&lock) != 0)
 		return false;
 	r = any_ready(ep);
-	pthread_mutex_unlock(&lock);
+	unlocked();
 	return r;
 }
 
@@ -434,9 +480,10 @@ static int kernel_wait(struct epobj *ep, int fd, struct epoll_event *out, int ma
 	atomic_fetch_sub(&ep->sleepers, 1);
 	if (n <= 0)
 		return n;
-	pthread_mutex_lock(&lock);
+	if (!locked())
+		return busy();
 	k = filter(ep, buf, n, out);
-	pthread_mutex_unlock(&lock);
+	unlocked();
 	return k;
 }
 
@@ -470,9 +517,10 @@ static void refresh_nested(struct epobj *ep)
 	struct epoll_event ev[8];
 	bool ready;
 
-	pthread_mutex_lock(&lock);
+	if (!locked())
+		return;
 	if (!atomic_load(&ep->nsmc)) {
-		pthread_mutex_unlock(&lock);
+		unlocked();
 		return;
 	}
 	if (atomic_load(&ep->aux) < 0)
@@ -481,7 +529,7 @@ static void refresh_nested(struct epobj *ep)
 		sys_epoll_wait(ep->aux, ev, 8, 0);
 	arm(ep);
 	ready = any_ready(ep);
-	pthread_mutex_unlock(&lock);
+	unlocked();
 	if (ready)
 		ism_ring_self();
 }
@@ -509,9 +557,10 @@ static int locked_scan(struct epobj *ep, struct epoll_event *out, int max)
 {
 	int n;
 
-	pthread_mutex_lock(&lock);
+	if (!locked())
+		return busy();
 	n = scan(ep, out, max);
-	pthread_mutex_unlock(&lock);
+	unlocked();
 	return n;
 }
 
@@ -526,8 +575,10 @@ static int collect(struct epobj *ep, int fd, struct epoll_event *out, int max, b
 			return k;
 		n = k;
 	}
-	if (n < max)
-		n += locked_scan(ep, out + n, max - n);
+	if (n < max) {
+		k = locked_scan(ep, out + n, max - n);
+		n = k < 0 && n == 0 ? k : n + (k > 0 ? k : 0);
+	}
 	return n;
 }
 
@@ -545,10 +596,11 @@ static int wait_smc(struct epobj *ep, int fd, struct epoll_event *out, int max, 
 			break;
 		if (spin_until(&ep->spin, test_any_ready, ep))
 			continue;
-		pthread_mutex_lock(&lock);
+		if (!locked())
+			return busy();
 		arm(ep);
 		n = scan(ep, out, max);
-		pthread_mutex_unlock(&lock);
+		unlocked();
 		if (n)
 			break;
 		now = sys_now_ns();
@@ -561,6 +613,8 @@ static int wait_smc(struct epobj *ep, int fd, struct epoll_event *out, int max, 
 			return n;
 		if (n < max)
 			n += locked_scan(ep, out + n, max - n);
+		if (n < 0)
+			return n;
 		if (n || (deadline != WAIT_FOREVER && sys_now_ns() >= deadline))
 			break;
 	}
@@ -585,9 +639,10 @@ static int wait_common(int fd, struct epoll_event *out, int max, uint64_t deadli
 		atomic_fetch_sub(&ep->sleepers, 1);
 		if (n <= 0 || !slab)
 			return n;
-		pthread_mutex_lock(&lock);
+		if (!locked())
+			return busy();
 		n = filter(ep, out, n, out);
-		pthread_mutex_unlock(&lock);
+		unlocked();
 		if (n)
 			return n;
 		now = sys_now_ns();
@@ -655,7 +710,8 @@ HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	}
 	if (s->conn.row)
 		sock_touch(s, fd);
-	pthread_mutex_lock(&lock);
+	if (!locked())
+		return LIBC(epoll_ctl)(epfd, op, fd, ev);
 	r = LIBC(epoll_ctl)(epfd, op, fd, ev);
 	if (r == 0 && op == EPOLL_CTL_DEL) {
 		m = member_find(ep, s, fd);
@@ -664,7 +720,7 @@ HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	} else if (r == 0) {
 		member_set(ep, s, fd, ev);
 	}
-	pthread_mutex_unlock(&lock);
+	unlocked();
 	if (r == 0)
 		keep_awake(ep);
 	return r;
@@ -707,10 +763,11 @@ void epoll_atfork_prepare(void)
 
 void epoll_atfork_parent(void)
 {
-	pthread_mutex_unlock(&lock);
+	unlocked();
 }
 
 void epoll_atfork_child(void)
 {
-	pthread_mutex_unlock(&lock);
+	/* Not unlock: a checking mutex knows its owner by thread id, and that changed. */
+	lock = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
 }

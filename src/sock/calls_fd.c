@@ -14,6 +14,7 @@
 #include "fabric/reason.h"
 #include "sock/libc.h"
 #include "sock/sock.h"
+#include "sock/usermem.h"
 
 #ifndef TCP_ULP
 #define TCP_ULP 31
@@ -97,6 +98,8 @@ static int fcntl_common(int fd, int cmd, void *arg)
 	case F_SETFL:
 		if (s && ((long)arg & O_ASYNC))
 			sock_pin(s, FAB_REASON_OI_ASYNC);
+		if (s)
+			atomic_store(&s->nonblock, ((long)arg & O_NONBLOCK) != 0);
 		break;
 	default:
 		break;
@@ -148,6 +151,8 @@ HOOK int ioctl(int fd, unsigned long req, ...)
 	va_start(ap, req);
 	arg = va_arg(ap, void *);
 	va_end(ap);
+	if (s && req == FIONBIO && usermem_pointer_ok(arg))
+		atomic_store(&s->nonblock, *(int *)arg != 0);
 	if (!s || !s->conn.row)
 		return LIBC(ioctl)(fd, req, arg);
 	if (req == FIOASYNC && arg && *(int *)arg)

@@ -61,11 +61,9 @@ static ssize_t push(struct sock *s, int fd, struct from_file *from, size_t count
 			return sent ? (ssize_t)sent : n;
 		if (conn_tx_room(&s->conn) > 0) /* it was the source that had nothing */
 			return sent ? (ssize_t)sent : n;
-		if (nonblock || sock_nonblocking(fd))
+		if (nonblock || sock_nonblocking(s, fd))
 			return sent ? (ssize_t)sent : -EAGAIN;
-		if (!deadline)
-			deadline = wait_deadline(sock_timeout_ns(fd, SO_SNDTIMEO));
-		n = wait_writable(s, fd, deadline);
+		n = wait_writable(s, fd, &deadline);
 		if (n < 0)
 			return sent ? (ssize_t)sent : n;
 	}

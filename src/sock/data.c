@@ -42,6 +42,12 @@ static ssize_t iov_total(const struct iovec *iov, size_t cnt)
 	return (ssize_t)sum;
 }
 
+static bool may_not_wait(struct sock *s, int flags)
+{
+	return (flags & MSG_DONTWAIT) ||
+	       atomic_load_explicit(&s->nonblock, memory_order_relaxed);
+}
+
 /* ---- receive */
 
 static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags,
@@ -69,19 +75,20 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 		}
 		if (n != -EAGAIN)
 			return got ? got : n;
-		if (!(how & CONN_ASK) && ((flags & MSG_DONTWAIT) || sock_nonblocking(fd))) {
-			how |= CONN_ASK;
-			continue;
+		if (may_not_wait(s, flags)) {
+			if (!(how & CONN_ASK)) {
+				how |= CONN_ASK;
+				continue;
+			}
+			if ((flags & MSG_DONTWAIT) || sock_nonblocking(s, fd))
+				return got ? got : -EAGAIN;
 		}
-		if ((how & CONN_ASK) && ((flags & MSG_DONTWAIT) || sock_nonblocking(fd)))
-			return got ? got : -EAGAIN;
 		if (!*slept) {
 			*slept = true;
 			sock_wait_begin(s);
-			deadline = wait_deadline(sock_timeout_ns(fd, SO_RCVTIMEO));
 		}
 		fd = sock_wait_fd(s, fd);
-		n = wait_readable(s, fd, deadline);
+		n = wait_readable(s, fd, &deadline);
 		if (n < 0)
 			return got ? got : n;
 		fd = sock_wait_fd(s, fd);
@@ -174,14 +181,15 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 			n = tx_rest_by_tcp(s, fd, &pos, (size_t)(total - sent), flags);
 			return finish(ret, n > 0 ? sent + n : sent);
 		}
-		if (n != -EAGAIN || (flags & MSG_DONTWAIT) || sock_nonblocking(fd))
+		if (n != -EAGAIN ||
+		    (may_not_wait(s, flags) &&
+		     ((flags & MSG_DONTWAIT) || sock_nonblocking(s, fd))))
 			return finish(ret, sent ? sent : n);
 		if (!*slept) {
 			*slept = true;
 			sock_wait_begin(s);
-			deadline = wait_deadline(sock_timeout_ns(fd, SO_SNDTIMEO));
 		}
-		n = wait_writable(s, fd, deadline);
+		n = wait_writable(s, fd, &deadline);
 		fd = sock_wait_fd(s, fd);
 		if (n < 0)
 			return finish(ret, sent ? sent : n);

@@ -17,7 +17,9 @@
  * sees a closed connection and not somebody else's. */
 #define QUEUE_MIN 64
 
-static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Checking: a signal handler may get here while its own thread holds it. Then a new
+ * socket is not followed, and a closed one's memory is not used again. */
+static pthread_mutex_t pool_lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
 static struct sock *free_head, *free_tail;
 static unsigned free_count;
 
@@ -48,7 +50,8 @@ static struct sock *pool_take(void)
 {
 	struct sock *s;
 
-	pthread_mutex_lock(&pool_lock);
+	if (pthread_mutex_lock(&pool_lock) != 0)
+		return NULL;
 	if (free_count < QUEUE_MIN)
 		pool_grow();
 	s = free_head;
@@ -78,7 +81,8 @@ static struct sock *sock_new(void)
 
 static void sock_free(struct sock *s)
 {
-	pthread_mutex_lock(&pool_lock);
+	if (pthread_mutex_lock(&pool_lock) != 0)
+		return;
 	pool_put(s);
 	pthread_mutex_unlock(&pool_lock);
 }
@@ -100,8 +104,10 @@ struct sock *sock_track(int fd)
 {
 	struct sock *s = sock_new();
 
-	if (!s)
+	if (!s) {
+		sock_forget(fd);
 		return NULL;
+	}
 	atomic_store(&s->fds, 1);
 	atomic_store(&s->pid, atomic_load(&ism_pid));
 	obj_stale(fdtab_swap(fd, &s->obj));
@@ -279,11 +285,13 @@ void sock_went_smc(struct sock *s, int fd)
 		epoll_sock_went_smc(s, fd);
 }
 
-bool sock_nonblocking(int fd)
+bool sock_nonblocking(struct sock *s, int fd)
 {
 	int fl = sys_fcntl(fd, F_GETFL, 0);
+	bool on = fl < 0 || (fl & O_NONBLOCK);
 
-	return fl < 0 || (fl & O_NONBLOCK);
+	atomic_store_explicit(&s->nonblock, on, memory_order_relaxed);
+	return on;
 }
 
 uint64_t sock_timeout_ns(int fd, int option)
@@ -355,7 +363,8 @@ void sock_atfork_parent(void)
 
 void sock_atfork_child(void)
 {
-	pthread_mutex_unlock(&pool_lock);
+	/* Not unlock: a checking mutex knows its owner by thread id, and that changed. */
+	pool_lock = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
 	conn_atfork_child();
 	wait_atfork_child();
 }

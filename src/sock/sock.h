@@ -31,6 +31,7 @@ struct sock {
 	_Atomic int fds;          /* descriptors of this process */
 	_Atomic bool listening;
 	_Atomic bool connecting;  /* claimed before it was established */
+	_Atomic bool nonblock;    /* O_NONBLOCK as far as we know, see sock_nonblocking() */
 	_Atomic bool smc;         /* a direction left TCP; our epolls know */
 	_Atomic int32_t pid;      /* process whose claim the row has last seen */
 	uint32_t pin_wanted;      /* reason to stay on TCP, found before the claim */
@@ -42,6 +43,7 @@ struct sock {
 	struct spin tx_spin;
 	struct member *members;   /* under the epoll lock */
 	struct sock *next_free;
+	struct sock *gone_next;   /* closed in a signal handler, see calls_epoll.c */
 };
 
 /* ---- descriptor table */
@@ -142,8 +144,12 @@ bool sock_open_rx(struct sock *s, int fd);
 /* The first direction has left TCP: tell our epoll instances. */
 void sock_went_smc(struct sock *s, int fd);
 
-/* Does the descriptor say O_NONBLOCK? */
-bool sock_nonblocking(int fd);
+/*
+ * Does the descriptor say O_NONBLOCK? s->nonblock remembers what calls of this
+ * process said; another one that shares the socket may have changed it, so the
+ * kernel is asked before a call sleeps or gives up.
+ */
+bool sock_nonblocking(struct sock *s, int fd);
 
 /* SO_RCVTIMEO or SO_SNDTIMEO as nanoseconds, 0 = none. */
 uint64_t sock_timeout_ns(int fd, int option);

@@ -2,8 +2,6 @@
 #define _GNU_SOURCE
 #include "sock/spin.h"
 
-#include <sched.h>
-
 #include "base/sys.h"
 #include "smc/lock.h"
 
@@ -19,19 +17,6 @@
 #define FIRST_NS 1000u
 #define AGAIN_NS 500u
 
-static int usable_cpus(void)
-{
-	static _Atomic int cpus;
-	int n = atomic_load_explicit(&cpus, memory_order_relaxed);
-	cpu_set_t set;
-
-	if (n == 0) {
-		n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 2;
-		atomic_store_explicit(&cpus, n, memory_order_relaxed);
-	}
-	return n;
-}
-
 void spin_init(struct spin *s)
 {
 	s->budget_ns = SPIN_START_NS;
@@ -40,8 +25,6 @@ void spin_init(struct spin *s)
 
 static uint32_t budget(struct spin *s)
 {
-	if (usable_cpus() < 2)
-		return 0;
 	if (s->budget_ns)
 		return s->budget_ns;
 	return ++s->misses % SPIN_PROBE_EVERY == 0 ? SPIN_PROBE_NS : 0;

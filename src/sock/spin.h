@@ -3,8 +3,9 @@
  * Adaptive spinning. A wait first looks again and again for a while, because a
  * sleep and its wake-up cost some 30 us each; but only where that paid lately: each
  * hit doubles the budget, each miss halves it, down to nothing, and from nothing
- * one wait in SPIN_PROBE_EVERY tries a short spin again. With a single usable CPU
- * nobody spins.
+ * one wait in SPIN_PROBE_EVERY tries a short spin again. A spinner offers its
+ * processor to others all the time, so it is of use even where both ends have but
+ * one.
  */
 #ifndef OPENISM_SOCK_SPIN_H
 #define OPENISM_SOCK_SPIN_H

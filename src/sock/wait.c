@@ -183,6 +183,12 @@ bool wait_restarts(bool timed)
 	return true;
 }
 
+/* The thread is cancelled while it sleeps: its call is over. */
+static void cancelled(void *s)
+{
+	sock_wait_end(s);
+}
+
 static int sleep_on(struct sock *s, int fd, uint32_t events, uint64_t deadline, uint64_t most_ns)
 {
 	struct sleeper *w = sleeper_get();
@@ -204,7 +210,9 @@ static int sleep_on(struct sock *s, int fd, uint32_t events, uint64_t deadline, 
 	}
 	if (ns != WAIT_FOREVER)
 		ms = (int)((ns + 999999) / 1000000 < 1000000 ? (ns + 999999) / 1000000 : 1000000);
+	pthread_cleanup_push(cancelled, s);
 	n = LIBC(epoll_wait)(w->ep, ev, 4, ms);
+	pthread_cleanup_pop(0);
 	if (n < 0)
 		n = -errno;
 	errno = saved;
@@ -216,12 +224,23 @@ static int sleep_on(struct sock *s, int fd, uint32_t events, uint64_t deadline, 
 	return n == 0 ? -ETIMEDOUT : 0;
 }
 
+/* What only matters now: is the socket non-blocking after all (another process may
+ * have made it so), and how long may the call last? */
+static int before_sleep(struct sock *s, int fd, int option, uint64_t *deadline)
+{
+	if (sock_nonblocking(s, fd))
+		return -EAGAIN;
+	if (!*deadline)
+		*deadline = wait_deadline(sock_timeout_ns(fd, option));
+	return 0;
+}
+
 static bool test_readable(void *arg)
 {
 	return conn_rx_pending(arg);
 }
 
-int wait_readable(struct sock *s, int fd, uint64_t deadline)
+int wait_readable(struct sock *s, int fd, uint64_t *deadline)
 {
 	struct conn *c = &s->conn;
 	uint64_t most = WAIT_FOREVER;
@@ -229,12 +248,15 @@ int wait_readable(struct sock *s, int fd, uint64_t deadline)
 
 	if (conn_rx_on_ring(c) && spin_until(&s->rx_spin, test_readable, c))
 		return 0;
+	r = before_sleep(s, fd, SO_RCVTIMEO, deadline);
+	if (r < 0)
+		return r;
 	conn_rx_arm(c, FAB_ARM_RING);
 	if (conn_rx_pending(c))
 		return 0;
 	if (conn_take_back_due(c) && !conn_take_back(c, fd))
 		most = BUSY_NS;
-	r = sleep_on(s, fd, EPOLLIN | EPOLLRDHUP, deadline, most);
+	r = sleep_on(s, fd, EPOLLIN | EPOLLRDHUP, *deadline, most);
 	return r == -ETIMEDOUT ? 0 : r;
 }
 
@@ -249,7 +271,7 @@ static bool may_send_on(struct conn *c)
 	       (conn_tx_writable(c) || !conn_tx_on_ring(c) || !atomic_load(&c->tx->rx_open));
 }
 
-int wait_writable(struct sock *s, int fd, uint64_t deadline)
+int wait_writable(struct sock *s, int fd, uint64_t *deadline)
 {
 	struct conn *c = &s->conn;
 	uint64_t before = conn_tx_consumed(c);
@@ -257,10 +279,13 @@ int wait_writable(struct sock *s, int fd, uint64_t deadline)
 
 	if (spin_until(&s->tx_spin, test_writable, c))
 		return 0;
+	r = before_sleep(s, fd, SO_SNDTIMEO, deadline);
+	if (r < 0)
+		return r;
 	conn_tx_arm(c, FAB_ARM_RING);
 	if (may_send_on(c))
 		return 0;
-	r = sleep_on(s, fd, conn_take_back_due(c) ? EPOLLOUT : 0, deadline, STUCK_NS);
+	r = sleep_on(s, fd, conn_take_back_due(c) ? EPOLLOUT : 0, *deadline, STUCK_NS);
 	if (r == -ETIMEDOUT) {
 		if (conn_tx_consumed(c) == before)
 			conn_tx_to_tcp(c);

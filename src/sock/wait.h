@@ -19,11 +19,12 @@ uint64_t wait_deadline(uint64_t ns);
 
 /*
  * Wait until @s may be readable (or writable). Spins first. 0: look again;
- * -EAGAIN: the deadline passed; -EINTR: a signal came whose handler does not ask
- * for a restart; -errno: the wait is not possible.
+ * -EAGAIN: the socket is non-blocking or its time-out passed; -EINTR: a signal came
+ * whose handler does not ask for a restart; -errno: the wait is not possible.
+ * *deadline is 0 at a call's first wait; it is set when the first one sleeps.
  */
-int wait_readable(struct sock *s, int fd, uint64_t deadline);
-int wait_writable(struct sock *s, int fd, uint64_t deadline);
+int wait_readable(struct sock *s, int fd, uint64_t *deadline);
+int wait_writable(struct sock *s, int fd, uint64_t *deadline);
 
 /* This thread's epoll instance with nothing but the vectors in it, for a poll()
  * among other descriptors; wait_vectors_clear() takes the edges that fired. */
