@@ -27,6 +27,7 @@ smc) ;;
 esac
 need_smc
 world_begin
+"$BINDIR/ismd" --background --grace 1 # less to wait for at the end
 OPENISM_TWIN=smc "$BINDIR/smc_run" "$@"
 rc=$?
 world_end || rc=1

@@ -934,6 +934,87 @@ CASE_T(many_oneshot, 20)
 	many_server(EPOLLONESHOT);
 }
 
+/* An event is a promise: the first recv() after it does not say EAGAIN. (wrk counts
+ * that as an error.) Both sides are event loops; the load crosses the switch. */
+#define PROMISES 20
+#define PROMISE_ROUNDS 400
+
+static uint32_t promise_mode;
+
+static void promise_client(void *arg)
+{
+	int ep = set_new(), left = PROMISES * PROMISE_ROUNDS;
+	struct epoll_event ev[8];
+	char b[200];
+
+	for (int i = 0; i < PROMISES; i++) {
+		int fd = twin_connect(FAM_4, &srv_sa, srv_len);
+
+		twin_nonblock(fd, true);
+		add(ep, fd, EPOLLIN | promise_mode);
+		put_pat(fd, 1, 0, 100, 0);
+	}
+	while (left) {
+		int n = epoll_wait(ep, ev, 8, 8000);
+
+		REQUIRE(n > 0);
+		for (int i = 0; i < n && left; i++) {
+			REQUIRE_EQ(recv((int)ev[i].data.u64, b, sizeof(b), 0), 100);
+			if (--left >= PROMISES)
+				put_pat((int)ev[i].data.u64, 1, 0, 100, 0);
+		}
+	}
+}
+
+static void promises(uint32_t mode)
+{
+	int l = twin_listen(FAM_4, &srv_sa, &srv_len), ep = set_new(), closed = 0;
+	struct epoll_event ev[8];
+	char b[200];
+	pid_t pid;
+
+	promise_mode = mode;
+	pid = twin_fork(promise_client, NULL);
+	add(ep, l, EPOLLIN);
+	while (closed < PROMISES) {
+		int n = epoll_wait(ep, ev, 8, 8000);
+
+		REQUIRE(n > 0);
+		for (int i = 0; i < n; i++) {
+			int fd = (int)ev[i].data.u64;
+			ssize_t r;
+
+			if (fd == l) {
+				fd = accept4(l, NULL, NULL, SOCK_NONBLOCK);
+				REQUIRE(fd > 2);
+				add(ep, fd, EPOLLIN | mode);
+				continue;
+			}
+			r = recv(fd, b, sizeof(b), 0);
+			REQUIRE(r == 0 || r == 100);
+			if (r) {
+				REQUIRE_EQ(send(fd, b, (size_t)r, MSG_NOSIGNAL), r);
+				continue;
+			}
+			EXPECT_EQ(close(fd), 0);
+			closed++;
+		}
+	}
+	twin_wait(pid);
+	close(l);
+	close(ep);
+}
+
+CASE_T(promises_lt, 20)
+{
+	promises(0);
+}
+
+CASE_T(promises_et, 20)
+{
+	promises(EPOLLET);
+}
+
 /* ----------------------------------------------------- threads and processes */
 
 /* Several threads in epoll_wait on one set: a one-shot event goes to one. */
