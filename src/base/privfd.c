@@ -54,8 +54,10 @@ static void remember(int fd, privfd_t *owner)
 
 static privfd_t *forget(int fd)
 {
-	atomic_fetch_and(&ours[fd / 64], ~(1ull << (fd % 64)));
-	atomic_fetch_sub(&count, 1);
+	uint64_t bit = 1ull << (fd % 64);
+
+	if (atomic_fetch_and(&ours[fd / 64], ~bit) & bit)
+		atomic_fetch_sub(&count, 1);
 	return atomic_exchange(&owners[fd], NULL);
 }
 
@@ -98,8 +100,10 @@ void privfd_evict(int fd)
 		return;
 	nfd = dup_high(fd);
 	owner = forget(fd);
-	if (!owner)
+	if (!owner) { /* closed meanwhile */
+		sys_close(nfd);
 		return;
+	}
 	atomic_store(owner, nfd < 0 ? -1 : nfd);
 	if (nfd >= 0)
 		remember(nfd, owner);

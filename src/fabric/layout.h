@@ -216,7 +216,9 @@ struct fab_dmb {
 	_Atomic uint64_t cons;    /* ring bytes read */
 	_Atomic uint32_t ack;     /* path switches followed */
 	_Atomic uint32_t rx_open; /* FAB_RX_* */
-	uint64_t line1_pad[6];
+	_Atomic uint32_t rx_in_tcp; /* reading TCP without a limit right now: do not
+	                             * switch twice behind my back */
+	uint32_t line1_pad[11];
 
 	/* line 2: armed by the consumer, taken by the producer */
 	_Atomic uint32_t rx_arm;

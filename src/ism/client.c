@@ -11,10 +11,12 @@
 #include "ism/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include "base/fdpass.h"
 #include "base/rundir.h"
@@ -83,6 +85,15 @@ int client_send(const void *msg, unsigned len, const int *fds, unsigned nfds)
 	if (r == -EPIPE || r == -ECONNRESET || r == -EBADF || r == -ENOTSOCK)
 		channel_lost();
 	return r;
+}
+
+bool client_memfd_ok(int memfd, uint64_t bytes)
+{
+	struct stat st;
+	int seals = sys_fcntl(memfd, F_GET_SEALS, 0);
+
+	return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(memfd, &st) == 0 &&
+	       (uint64_t)st.st_size >= bytes;
 }
 
 static void head_init(struct fab_msg_head *h, unsigned type)

@@ -27,6 +27,9 @@ void client_drain(void);
 /* Register with ismd, if one is there and it was not tried just now. Lock held. */
 void client_register(void);
 
+/* Is it as long as it is said to be, and can nobody make it shorter? */
+bool client_memfd_ok(int memfd, uint64_t bytes);
+
 /* Send a message; drops the channel when ismd is gone. Lock held. 0 or -errno. */
 int client_send(const void *msg, unsigned len, const int *fds, unsigned nfds);
 

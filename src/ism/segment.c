@@ -124,7 +124,8 @@ void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector)
 	void *base = MAP_FAILED;
 	privfd_t *peer;
 
-	if (m->status == 0 && !lookup(m->seg_id) && m->bytes >= FAB_SEG_SLOTS_OFFSET)
+	if (m->status == 0 && !lookup(m->seg_id) && m->bytes >= FAB_SEG_SLOTS_OFFSET &&
+	    client_memfd_ok(memfd, m->bytes))
 		base = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	sys_close(memfd);
 	if (base == MAP_FAILED) {

@@ -30,7 +30,7 @@ static struct ism_table *table_map(const struct fab_msg_welcome *m, int memfd)
 	struct ism_table *t;
 	struct fab_table *h;
 
-	if (ntables == MAX_TABLES)
+	if (ntables == MAX_TABLES || !client_memfd_ok(memfd, FAB_TABLE_BYTES))
 		return NULL;
 	h = mmap(NULL, FAB_TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	if (h == MAP_FAILED)

@@ -78,7 +78,7 @@ bool conn_link_slow(struct conn *c)
 	return true;
 }
 
-void conn_pin(struct conn *c, uint32_t reason)
+static void pin(struct conn *c, uint32_t reason, uint32_t rx_open)
 {
 	if (!c->row || (atomic_load(&c->row->flags) & FAB_ROWF_PINNED))
 		return;
@@ -87,22 +87,30 @@ void conn_pin(struct conn *c, uint32_t reason)
 	atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
 	if (conn_linked(c)) {
 		conn_tx_to_tcp(c);
-		atomic_store(&c->rx->rx_open, FAB_RX_CLOSED);
+		atomic_store(&c->rx->rx_open, rx_open);
 	}
 	ism_row_dirty(c->table, c->row);
 }
 
+void conn_pin(struct conn *c, uint32_t reason)
+{
+	pin(c, reason, FAB_RX_CLOSED);
+}
+
 void conn_return(struct conn *c, uint32_t reason)
 {
-	conn_pin(c, reason);
-	if (!conn_linked(c) || !conn_rx_is_open(c) || atomic_load(&c->row->rx_frozen))
-		return;
-	if (!side_lock(&c->row->rx_lock))
-		return;
-	atomic_store(&c->row->rx_frozen, 1);
-	atomic_store_explicit(&c->rx->rx_open, FAB_RX_RETURN, memory_order_release);
-	side_unlock(&c->row->rx_lock);
-	ism_ring(c->seg);
+	bool frozen = false;
+
+	/* Frozen first: when the peer sees the request, our position is final. */
+	if (c->row && conn_linked(c) && conn_rx_is_open(c) && side_lock(&c->row->rx_lock)) {
+		frozen = !atomic_exchange(&c->row->rx_frozen, 1);
+		if (frozen)
+			atomic_store(&c->rx->rx_open, FAB_RX_RETURN);
+		side_unlock(&c->row->rx_lock);
+	}
+	pin(c, reason, frozen ? FAB_RX_RETURN : FAB_RX_CLOSED);
+	if (frozen)
+		ism_ring(c->seg);
 }
 
 void conn_fd_closing(struct conn *c, int fd, int other)
@@ -124,11 +132,22 @@ bool conn_put(struct conn *c)
 	return c->row && atomic_fetch_sub(&c->row->refs, 1) == 1;
 }
 
+static bool given_away(struct conn *c)
+{
+	uint32_t why = atomic_load(&c->row->pin_reason);
+
+	return (atomic_load(&c->row->flags) & FAB_ROWF_PINNED) &&
+	       (why == FAB_REASON_OI_EXEC || why == FAB_REASON_OI_PASSED ||
+	        why == FAB_REASON_OI_BYPASS);
+}
+
 bool conn_close_begin(struct conn *c)
 {
 	bool unread;
 
-	if (!conn_linked(c))
+	/* Given away: the other owner still talks, and the bytes behind our position are
+	 * the peer's to take back. The FIN will tell when it is over. */
+	if (!conn_linked(c) || given_away(c))
 		return false;
 	unread = conn_rx_in_ring(c) > 0;
 	atomic_fetch_or(&c->tx->cdc_flags,

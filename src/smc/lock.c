@@ -2,6 +2,10 @@
 #define _GNU_SOURCE
 #include "smc/lock.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "smc/conn.h"
 
 static __thread uint32_t self_id __attribute__((tls_model("initial-exec")));
@@ -16,6 +20,27 @@ uint32_t side_self(void)
 void conn_atfork_child(void)
 {
 	self_id = 0;
+}
+
+/* Gone, or a zombie: that one answers to tkill(), but will never unlock. */
+static bool thread_is_dead(uint32_t tid)
+{
+	char path[32], stat[256], *p;
+	long fd, n;
+
+	if (SYS2(SYS_tkill, tid, 0) == -ESRCH)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%u/stat", tid);
+	fd = SYS4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	n = sys_read((int)fd, stat, sizeof(stat) - 1);
+	sys_close((int)fd);
+	if (n <= 0)
+		return false;
+	stat[n] = 0;
+	p = strrchr(stat, ')'); /* the name may hold anything */
+	return p && (p[1] == ' ') && (p[2] == 'Z' || p[2] == 'X');
 }
 
 /* Spin a little, then yield, and every now and then look whether the owner is
@@ -35,7 +60,7 @@ bool side_lock_slow(_Atomic uint32_t *lock, uint32_t self)
 			cpu_relax();
 			continue;
 		}
-		if (i % 256 == 0 && owner && SYS2(SYS_tkill, owner, 0) == -ESRCH &&
+		if (i % 256 == 0 && owner && thread_is_dead(owner) &&
 		    atomic_compare_exchange_strong(lock, &owner, self))
 			return true;
 		sched_yield();

@@ -135,6 +135,19 @@ static enum source source(struct conn *c, int fd, uint64_t *avail)
 
 /* ---- the two sources */
 
+/*
+ * A producer that found more than half of the ring used may sleep until that
+ * changes. What counts is the fill level after our position is visible: it may have
+ * filled the ring while we copied.
+ */
+static void tell_room(struct conn *c, uint64_t cons)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&c->rx->tx_arm, RELAXED) != FAB_ARM_NONE &&
+	    atomic_load_explicit(&c->rx->prod, RELAXED) - cons <= c->size / 2)
+		conn_notify_if_armed(c, &c->rx->tx_arm);
+}
+
 static ssize_t take_ring(struct conn *c, struct iov_pos *pos, size_t len, uint64_t avail, int flags)
 {
 	struct fab_row *row = c->row;
@@ -156,13 +169,7 @@ static ssize_t take_ring(struct conn *c, struct iov_pos *pos, size_t len, uint64
 	                      atomic_load_explicit(&row->rx_smc_bytes, RELAXED) + n, RELAXED);
 	atomic_store_explicit(&row->rx_smc_calls,
 	                      atomic_load_explicit(&row->rx_smc_calls, RELAXED) + 1, RELAXED);
-	/*
-	 * A producer that found the ring full sleeps until half of it is free. What we
-	 * saw of it may be old, so that it filled the ring behind our back; but then
-	 * much was in it, or is at our next look. A little in it: it was not full.
-	 */
-	if (avail >= c->size / 8 && avail - n <= c->size / 2)
-		conn_notify_if_armed(c, &c->rx->tx_arm);
+	tell_room(c, cons + n);
 	return (ssize_t)n;
 }
 
@@ -215,22 +222,34 @@ static ssize_t ask_lifeline(struct conn *c, int fd, struct iov_pos *pos, size_t 
 {
 	short life = sys_poll_now(fd, POLLIN | POLLRDHUP);
 	uint64_t avail;
+	bool ended;
 	ssize_t n;
 
 	if (!(life & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
 		return -EAGAIN;
 	/* What was written before the end is in the ring by now; and what the peer
 	 * was to take back, if it ended before it could. */
-	if ((life & POLLRDHUP) && atomic_exchange(&c->row->rx_frozen, 0))
+	ended = (life & POLLRDHUP) && tcp_peer_finished(fd);
+	if (ended && atomic_exchange(&c->row->rx_frozen, 0))
 		return -EINTR;
 	if (source(c, fd, &avail) != SRC_NONE)
 		return -EINTR;
 	n = take_tcp(c, fd, pos, len, UINT64_MAX, flags);
-	if (n == 0 && (life & POLLRDHUP) && left_unread(c)) {
+	if (n == 0 && ended && left_unread(c)) {
 		SYS2(SYS_shutdown, fd, SHUT_RDWR);
 		return -ECONNRESET;
 	}
 	return n;
+}
+
+/* About to read TCP with no limit in sight: see to_tcp(). False: there is one now. */
+static bool claim_tcp(struct conn *c)
+{
+	atomic_store(&c->rx->rx_in_tcp, 1);
+	if (atomic_load(&c->rx->seq) == atomic_load(&c->row->rx_seq))
+		return true;
+	atomic_store(&c->rx->rx_in_tcp, 0);
+	return false;
 }
 
 ssize_t conn_read(struct conn *c, int fd, struct iov_pos *pos, size_t len, int flags)
@@ -246,7 +265,10 @@ again:
 		n = take_ring(c, pos, len, avail, flags);
 		break;
 	case SRC_TCP:
+		if (avail == UINT64_MAX && !claim_tcp(c))
+			goto again;
 		n = take_tcp(c, fd, pos, len, avail, flags);
+		atomic_store_explicit(&c->rx->rx_in_tcp, 0, memory_order_release);
 		/* A FIN with a switch behind it: the ring may hold the rest. */
 		if (n == 0 && len && conn_rx_pending(c))
 			goto again;
@@ -273,8 +295,11 @@ bool conn_rx_pending(struct conn *c)
 	uint32_t have = atomic_load_explicit(&row->rx_seq, RELAXED);
 	uint32_t seq = atomic_load_explicit(&c->rx->seq, memory_order_acquire);
 
-	if (atomic_load_explicit(&c->rx->prod, memory_order_acquire) ==
-	    atomic_load_explicit(&row->rx_cons, RELAXED))
+	uint64_t end = atomic_load_explicit(&c->rx->prod, memory_order_acquire);
+
+	if ((have & 1) && seq != have) /* the ring ends here for now */
+		end = atomic_load_explicit(&c->rx->limit[(have + 1) % FAB_SWITCH_LIMITS], RELAXED);
+	if (end == atomic_load_explicit(&row->rx_cons, RELAXED))
 		return false;
 	if (have & 1)
 		return seq != have || !atomic_load_explicit(&row->rx_frozen, RELAXED);
@@ -284,10 +309,14 @@ bool conn_rx_pending(struct conn *c)
 
 uint64_t conn_rx_in_ring(struct conn *c)
 {
-	uint64_t n = atomic_load_explicit(&c->rx->prod, memory_order_acquire) -
-	             atomic_load_explicit(&c->row->rx_cons, RELAXED);
+	uint32_t seq = atomic_load_explicit(&c->rx->seq, memory_order_acquire);
+	uint64_t end, n;
 
-	return n > c->size ? c->size : n;
+	/* After the peer left the ring, its last switch says where the data end. */
+	end = seq && !(seq & 1) ? atomic_load(&c->rx->limit[seq % FAB_SWITCH_LIMITS])
+	                        : atomic_load_explicit(&c->rx->prod, memory_order_acquire);
+	n = end - atomic_load_explicit(&c->row->rx_cons, RELAXED);
+	return (int64_t)n < 0 ? 0 : n > c->size ? c->size : n;
 }
 
 bool conn_rx_on_ring(struct conn *c)

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,6 +28,7 @@
 #define TCPS_CLOSE_WAIT 8
 #define TCPS_LAST_ACK 9
 #define TCPS_CLOSING 11
+#define TCPS_CLOSE 7
 #define TCPS_TIME_WAIT 6
 
 static int info(int fd, struct tcp_info *ti)
@@ -77,6 +77,13 @@ static bool fin_received(unsigned state)
 {
 	return state == TCPS_CLOSE_WAIT || state == TCPS_LAST_ACK || state == TCPS_CLOSING ||
 	       state == TCPS_TIME_WAIT;
+}
+
+bool tcp_peer_finished(int fd)
+{
+	struct tcp_info ti;
+
+	return info(fd, &ti) == 0 && (fin_received(ti.tcpi_state) || ti.tcpi_state == TCPS_CLOSE);
 }
 
 int tcp_count_read(int fd, uint64_t *bytes)

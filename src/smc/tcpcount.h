@@ -7,12 +7,16 @@
 #ifndef OPENISM_SMC_TCPCOUNT_H
 #define OPENISM_SMC_TCPCOUNT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Bytes the kernel accepted for sending on @fd since the connection was made, and
  * how many of them it has not put on the way at all yet.
  * 0, or -errno; -EPROTO when the kernel's own figures do not agree. */
 int tcp_count_written(int fd, uint64_t *bytes, uint64_t *unsent);
+
+/* Has the peer's end arrived (a FIN or RST; not our own shutdown)? */
+bool tcp_peer_finished(int fd);
 
 /* Bytes that were read from @fd. 0 or -errno. */
 int tcp_count_read(int fd, uint64_t *bytes);

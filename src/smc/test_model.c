@@ -320,12 +320,26 @@ struct job {
 	_Atomic bool *stop;
 };
 
-static void job_broken(struct job *j, const char *what, uint64_t pos, ssize_t n)
+static void job_broken(struct job *j, int d, const char *what, uint64_t pos, ssize_t n)
 {
-	fprintf(stderr, "seed %llu side %d: %s at %llu (%zd), switch %u, followed %u\n",
-	        (unsigned long long)j->seed, j->s, what, (unsigned long long)pos, n,
-	        atomic_load(&j->p->rows[j->s].tx_seq), atomic_load(&j->p->rows[j->s].rx_seq));
+	fprintf(stderr, "seed %llu direction %d: %s at %llu (%zd), switch %u, followed %u\n",
+	        (unsigned long long)j->seed, d, what, (unsigned long long)pos, n,
+	        atomic_load(&j->p->rows[d].tx_seq), atomic_load(&j->p->rows[d ^ 1].rx_seq));
 	exit(1);
+}
+
+/* Where in the stream do these bytes come from? */
+static void job_wrong(struct job *j, uint64_t pos, const unsigned char *buf, size_t n)
+{
+	size_t good = 0;
+
+	while (pair_same(j->s ^ 1, pos + good, buf + good, 1))
+		good++;
+	for (uint64_t at = 0; at < j->total && n - good >= 4; at++)
+		if (pair_same(j->s ^ 1, at, buf + good, 4))
+			fprintf(stderr, "from byte %zu on it is what lies at %llu\n", good,
+			        (unsigned long long)at);
+	job_broken(j, j->s ^ 1, "wrong bytes", pos, (ssize_t)n);
 }
 
 static void nap(struct rnd *r)
@@ -356,13 +370,13 @@ static void *writer(void *arg)
 		if (n > 0)
 			pos += (uint64_t)n;
 		else if (n != -EAGAIN)
-			job_broken(j, "write", pos, n);
+			job_broken(j, j->s, "write", pos, n);
 		else
 			nap(&r);
 		if (j->flips && rnd(&r, 8) == 0)
 			conn_tx_to_tcp(c);
 		if (sys_now_ns() > give_up)
-			job_broken(j, "write stands still", pos, n);
+			job_broken(j, j->s, "write stands still", pos, n);
 	}
 	while (conn_take_back_due(c) && !conn_take_back(c, j->p->fd[j->s]))
 		nap(&r);
@@ -386,18 +400,18 @@ static void *reader(void *arg)
 		if (n == 0)
 			break;
 		if (n < 0 && n != -EAGAIN)
-			job_broken(j, "read", pos, n);
+			job_broken(j, j->s ^ 1, "read", pos, n);
 		if (n > 0 && !pair_same(j->s ^ 1, pos, buf, (size_t)n))
-			job_broken(j, "wrong bytes", pos, n);
+			job_wrong(j, pos, buf, (size_t)n);
 		if (n > 0)
 			atomic_store(&j->got[j->s ^ 1], pos += (uint64_t)n);
 		if (n < 0 || rnd(&r, 16) == 0)
 			nap(&r);
 		if (sys_now_ns() > give_up)
-			job_broken(j, "read stands still", pos, n);
+			job_broken(j, j->s ^ 1, "read stands still", pos, n);
 	}
 	if (pos != j->total)
-		job_broken(j, "end too early", pos, n);
+		job_broken(j, j->s ^ 1, "end too early", pos, n);
 	return NULL;
 }
 
@@ -411,7 +425,7 @@ static void *onlooker(void *arg)
 
 	while (!atomic_load(j->stop)) {
 		if (conn_tx_room(c) > c->size)
-			job_broken(j, "more room than ring", conn_tx_room(c), 0);
+			job_broken(j, j->s, "more room than ring", conn_tx_room(c), 0);
 		conn_tx_writable(c);
 		conn_rx_pending(c);
 		if (rnd(&r, 2))

@@ -199,6 +199,7 @@ void pair_seek(struct pair *p, int d, uint64_t pos, uint32_t seq)
 	atomic_store(&r->row->rx_seq, seq);
 	atomic_store(&w->tx->prod, pos);
 	atomic_store(&w->tx->cons, pos);
+	atomic_store(&w->tx->limit[seq % FAB_SWITCH_LIMITS], pos);
 	atomic_store(&w->tx->seq, seq);
 	atomic_store(&w->tx->ack, seq);
 }

@@ -74,11 +74,21 @@ static bool to_ring(struct conn *c, int fd)
 	return true;
 }
 
+/*
+ * Ring to TCP. Not while bytes are being taken back; and not if the consumer has not
+ * followed to the ring yet and is reading TCP at this moment, because it would take
+ * what we send now for what came before the ring. (It says so before it looks at seq
+ * for the last time; we looked after we had changed seq.)
+ */
 static bool to_tcp(struct conn *c)
 {
 	uint32_t seq = atomic_load_explicit(&c->row->tx_seq, RELAXED);
+	uint32_t ack = atomic_load(&c->tx->ack);
 
-	if (seq + 1 - atomic_load(&c->tx->ack) >= FAB_SWITCH_LIMITS)
+	if (atomic_load(&c->row->tx_flags) & FAB_TXF_BACK)
+		return false;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (seq + 1 - ack >= FAB_SWITCH_LIMITS || (ack != seq && atomic_load(&c->tx->rx_in_tcp)))
 		return false;
 	record(c, atomic_load_explicit(&c->row->tx_prod, RELAXED));
 	atomic_fetch_add(&c->row->switches_to_tcp, 1);
@@ -191,15 +201,15 @@ void conn_tx_done(struct conn *c, ssize_t sent)
 /* ---- the ring */
 
 /* Free bytes. Looks at the peer's position only if the last one seen does not
- * leave @want. */
+ * leave @want. Under tx_lock. */
 static uint32_t room_for(struct conn *c, uint64_t want)
 {
 	struct fab_row *row = c->row;
 	uint64_t prod = atomic_load_explicit(&row->tx_prod, RELAXED);
-	uint64_t cons = atomic_load_explicit(&row->tx_cons, RELAXED), seen;
+	uint64_t used = prod - atomic_load_explicit(&row->tx_cons, RELAXED), seen;
 
-	if (c->size - (prod - cons) >= want)
-		return c->size - (uint32_t)(prod - cons);
+	if (used <= c->size && c->size - used >= want)
+		return c->size - (uint32_t)used;
 	seen = atomic_load_explicit(&c->tx->cons, memory_order_acquire);
 	if (prod - seen > c->size)
 		return 0;
@@ -302,9 +312,24 @@ ssize_t conn_write_fill(struct conn *c, int fd, size_t len, conn_fill_fn *fill, 
 	return n;
 }
 
+uint64_t conn_tx_consumed(struct conn *c)
+{
+	return atomic_load_explicit(&c->tx->cons, memory_order_acquire);
+}
+
+/* Without the lock: the consumer's position first. Both only grow, so in this order
+ * the difference is never negative, and at worst too large. */
+static uint64_t used_now(struct conn *c)
+{
+	uint64_t cons = conn_tx_consumed(c);
+	uint64_t used = atomic_load_explicit(&c->row->tx_prod, RELAXED) - cons;
+
+	return used > c->size ? c->size : used;
+}
+
 uint32_t conn_tx_room(struct conn *c)
 {
-	return room_for(c, c->size);
+	return c->size - (uint32_t)used_now(c);
 }
 
 bool conn_tx_writable(struct conn *c)
@@ -312,16 +337,16 @@ bool conn_tx_writable(struct conn *c)
 	return conn_tx_room(c) >= c->size / 2;
 }
 
-uint64_t conn_tx_consumed(struct conn *c)
-{
-	return atomic_load_explicit(&c->tx->cons, memory_order_acquire);
-}
-
 uint64_t conn_tx_unread(struct conn *c)
 {
-	uint64_t n = atomic_load(&c->row->tx_prod) - conn_tx_consumed(c);
+	uint32_t seq = atomic_load(&c->row->tx_seq);
+	uint64_t cons = conn_tx_consumed(c), end, n;
 
-	return n > c->size ? c->size : n;
+	/* After the ring was left, what was taken back does not count. */
+	end = seq && !(seq & 1) ? atomic_load(&c->tx->limit[seq % FAB_SWITCH_LIMITS])
+	                        : atomic_load(&c->row->tx_prod);
+	n = end - cons;
+	return n > c->size ? 0 : n;
 }
 
 void conn_tx_arm(struct conn *c, uint32_t how)

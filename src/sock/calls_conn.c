@@ -120,8 +120,10 @@ HOOK int shutdown(int fd, int how)
 {
 	struct sock *s = sock_get(fd);
 
-	if (s && s->conn.row && (how == SHUT_WR || how == SHUT_RDWR))
+	if (s && s->conn.row && (how == SHUT_WR || how == SHUT_RDWR)) {
+		sock_finish_take_back(s, fd);
 		conn_shutdown_write(&s->conn);
+	}
 	return LIBC(shutdown)(fd, how);
 }
 

@@ -455,8 +455,14 @@ static int filter(struct epobj *ep, const struct epoll_event *in, int n, struct 
 			out[k++] = in[i];
 			continue;
 		}
-		if (m->ep != ep || !m->smc)
+		if (m->ep != ep)
 			continue;
+		if (!m->smc) { /* a one-shot of the kernel's */
+			m->disabled = true;
+			out[k].events = in[i].events;
+			out[k++].data.u64 = m->data;
+			continue;
+		}
 		m->life |= in[i].events & ~(uint32_t)EPOLLOUT_BITS;
 		if (m->life || !m->skip_out)
 			m->edge = true;
@@ -582,6 +588,23 @@ static int collect(struct epobj *ep, int fd, struct epoll_event *out, int max, b
 	return n;
 }
 
+/*
+ * A ring wakes one of several threads that sleep in an instance, and is spent. So
+ * who leaves with events while others sleep on puts the guard back for them.
+ */
+static void guard_again(struct epobj *ep)
+{
+	bool more;
+
+	if (!atomic_load(&ep->sleepers) || !locked())
+		return;
+	arm(ep);
+	more = any_ready(ep);
+	unlocked();
+	if (more)
+		ism_ring_self();
+}
+
 static int wait_smc(struct epobj *ep, int fd, struct epoll_event *out, int max, uint64_t deadline,
                     const sigset_t *mask)
 {
@@ -620,6 +643,8 @@ static int wait_smc(struct epobj *ep, int fd, struct epoll_event *out, int max, 
 	}
 	if (atomic_load(&ep->nested))
 		refresh_nested(ep);
+	else if (n > 0)
+		guard_again(ep);
 	return n;
 }
 
@@ -643,6 +668,8 @@ static int wait_common(int fd, struct epoll_event *out, int max, uint64_t deadli
 			return busy();
 		n = filter(ep, out, n, out);
 		unlocked();
+		if (n && atomic_load(&ep->nsmc))
+			guard_again(ep);
 		if (n)
 			return n;
 		now = sys_now_ns();
@@ -668,22 +695,24 @@ HOOK int epoll_create1(int flags)
 	return ep_track(LIBC(epoll_create1)(flags));
 }
 
-static void member_set(struct epobj *ep, struct sock *s, int fd, const struct epoll_event *ev)
+static struct member *member_make(struct epobj *ep, struct sock *s, int fd)
 {
-	struct member *m = member_find(ep, s, fd);
+	struct member *m = member_alloc();
 
-	if (!m) {
-		m = member_alloc();
-		if (!m)
-			return;
-		m->ep = ep;
-		m->s = s;
-		m->fd = fd;
-		m->next = ep->members;
-		ep->members = m;
-		m->sock_next = s->members;
-		s->members = m;
-	}
+	if (!m)
+		return NULL;
+	m->ep = ep;
+	m->s = s;
+	m->fd = fd;
+	m->next = ep->members;
+	ep->members = m;
+	m->sock_next = s->members;
+	s->members = m;
+	return m;
+}
+
+static void member_set(struct member *m, const struct epoll_event *ev)
+{
 	m->events = ev->events;
 	m->data = ev->data.u64;
 	m->disabled = false;
@@ -691,8 +720,46 @@ static void member_set(struct epobj *ep, struct sock *s, int fd, const struct ep
 	m->out_wait = false;
 	if (m->smc)
 		watch_lifeline(m);
-	else if (atomic_load(&s->smc))
+	else if (atomic_load(&m->s->smc))
 		member_to_smc(m);
+}
+
+/* A member whose readiness is ours already: the kernel's registration stays the
+ * lifeline's, so that no event with the program's data can slip out meanwhile. */
+static int modify_smc(struct member *m, const struct epoll_event *ev)
+{
+	if (!usermem_pointer_ok(ev) || (ev->events & EPOLLEXCLUSIVE)) {
+		errno = usermem_pointer_ok(ev) ? EINVAL : EFAULT;
+		return -1;
+	}
+	member_set(m, ev);
+	return 0;
+}
+
+/*
+ * Add or modify while the kernel still reports the member. A one-shot is registered
+ * with our marker: we have to know that it fired.
+ */
+static int change_kernel(struct epobj *ep, struct sock *s, int op, int fd, struct epoll_event *ev)
+{
+	struct member *m = member_find(ep, s, fd);
+	struct epoll_event kernel;
+	bool fresh = !m;
+	int r;
+
+	if (!usermem_pointer_ok(ev))
+		return LIBC(epoll_ctl)(ep->fd, op, fd, ev);
+	if (fresh)
+		m = member_make(ep, s, fd);
+	kernel = *ev;
+	if (m && (ev->events & EPOLLONESHOT))
+		kernel.data.u64 = (uint64_t)(uintptr_t)m;
+	r = LIBC(epoll_ctl)(ep->fd, op, fd, &kernel);
+	if (r == 0 && m)
+		member_set(m, ev);
+	else if (m && fresh)
+		member_free(m);
+	return r;
 }
 
 HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
@@ -712,13 +779,15 @@ HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 		sock_touch(s, fd);
 	if (!locked())
 		return LIBC(epoll_ctl)(epfd, op, fd, ev);
-	r = LIBC(epoll_ctl)(epfd, op, fd, ev);
-	if (r == 0 && op == EPOLL_CTL_DEL) {
-		m = member_find(ep, s, fd);
-		if (m)
+	m = member_find(ep, s, fd);
+	if (op == EPOLL_CTL_DEL) {
+		r = LIBC(epoll_ctl)(epfd, op, fd, ev);
+		if (r == 0 && m)
 			member_free(m);
-	} else if (r == 0) {
-		member_set(ep, s, fd, ev);
+	} else if (op == EPOLL_CTL_MOD && m && m->smc) {
+		r = modify_smc(m, ev);
+	} else {
+		r = change_kernel(ep, s, op, fd, ev);
 	}
 	unlocked();
 	if (r == 0)
@@ -744,14 +813,20 @@ HOOK int epoll_pwait(int fd, struct epoll_event *ev, int max, int ms, const sigs
 HOOK int epoll_pwait2(int fd, struct epoll_event *ev, int max, const struct timespec *ts,
                       const sigset_t *mask)
 {
-	uint64_t ns = ts ? (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec : 0;
+	uint64_t deadline = WAIT_FOREVER, now;
+	int ms = -1;
 
-	if (!ep_get(fd) || (ts && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999)))
+	if (!ep_get(fd) || (ts && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999)) ||
+	    (atomic_load(&ep_get(fd)->nsmc) == 0 && !slab))
 		return LIBC(epoll_pwait2)(fd, ev, max, ts, mask);
-	if (atomic_load(&ep_get(fd)->nsmc) == 0 && !slab)
-		return LIBC(epoll_pwait2)(fd, ev, max, ts, mask);
-	return wait_common(fd, ev, max, ts ? sys_now_ns() + ns : WAIT_FOREVER, mask,
-	                   ts ? (int)((ns + 999999) / 1000000) : -1);
+	if (ts)
+		deadline = wait_deadline_in(ts->tv_sec, ts->tv_nsec);
+	if (deadline != WAIT_FOREVER) {
+		now = sys_now_ns();
+		ms = deadline - now > 2000000000000000ull ? 2000000000
+		                                          : (int)((deadline - now + 999999) / 1000000);
+	}
+	return wait_common(fd, ev, max, deadline, mask, ms);
 }
 
 /* ---- fork */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fabric/reason.h"
 #include "sock/libc.h"
 #include "sock/sock.h"
 
@@ -112,6 +113,17 @@ HOOK int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actio
 {
 	sock_before_exec();
 	return LIBC(posix_spawnp)(pid, file, fa, attr, argv, envp);
+}
+
+/* The copy is made in libc's child, where no hook runs: the parent gives the
+ * connection up as soon as it is named. */
+HOOK int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *fa, int fd, int as)
+{
+	struct sock *s = sock_get(fd);
+
+	if (s)
+		sock_return(s, FAB_REASON_OI_EXEC);
+	return LIBC(posix_spawn_file_actions_adddup2)(fa, fd, as);
 }
 
 HOOK int system(const char *cmd)

@@ -28,6 +28,9 @@ static int copied(int from, int to)
 
 	if (to < 0)
 		return to;
+	/* What stands at 0, 1 or 2 is used by stdio, inside of libc. */
+	if (o && o->kind == OBJ_SOCK && to <= 2)
+		sock_return((struct sock *)o, FAB_REASON_OI_BYPASS);
 	if (o && o->kind == OBJ_SOCK && !sock_foreign_process())
 		sock_add_fd((struct sock *)o, to);
 	else if (o && o->kind == OBJ_EPOLL && !sock_foreign_process())
@@ -210,14 +213,4 @@ HOOK int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 	if (needs_tcp(level, name) && !(name == SO_RCVLOWAT && len >= 4 && *(const int *)val <= 1))
 		sock_pin(s, FAB_REASON_OPTUNSUPP);
 	return r;
-}
-
-/* A stdio stream reads and writes inside of libc, where no hook is. */
-HOOK FILE *fdopen(int fd, const char *mode)
-{
-	struct sock *s = sock_get(fd);
-
-	if (s)
-		sock_return(s, FAB_REASON_OI_BYPASS);
-	return LIBC(fdopen)(fd, mode);
 }

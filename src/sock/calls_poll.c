@@ -279,7 +279,7 @@ HOOK int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *ts, const si
 	    (ts && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999)))
 		return LIBC(ppoll)(fds, n, ts, mask);
 	if (ts)
-		deadline = sys_now_ns() + (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
+		deadline = wait_deadline_in(ts->tv_sec, ts->tv_nsec);
 	return poll_common(fds, n, deadline, mask);
 }
 
@@ -404,8 +404,7 @@ HOOK int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
 	    (tv && (tv->tv_sec < 0 || tv->tv_usec < 0)))
 		return LIBC(select)(n, r, w, e, tv);
 	if (tv)
-		deadline = sys_now_ns() + (uint64_t)tv->tv_sec * 1000000000u +
-		           (uint64_t)tv->tv_usec * 1000u;
+		deadline = wait_deadline_in(tv->tv_sec, tv->tv_usec * 1000);
 	res = select_common(n, r, w, e, deadline, NULL);
 	if (tv) { /* Linux says how much time was left */
 		now = sys_now_ns();
@@ -431,6 +430,6 @@ HOOK int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *
 	    (ts && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999)))
 		return LIBC(pselect)(n, r, w, e, ts, mask);
 	if (ts)
-		deadline = sys_now_ns() + (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
+		deadline = wait_deadline_in(ts->tv_sec, ts->tv_nsec);
 	return select_common(n, r, w, e, deadline, mask);
 }

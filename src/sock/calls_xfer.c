@@ -12,11 +12,14 @@
 #include "base/sys.h"
 #include "sock/libc.h"
 #include "sock/ready.h"
+#include "sock/usermem.h"
 #include "sock/wait.h"
 
 struct from_file {
 	int fd;
 	off64_t *off; /* NULL: the file's own position */
+	bool pipe;    /* take what is there and be done */
+	bool nonblock;
 };
 
 static ssize_t fill_from_file(void *arg, char *mem, size_t room)
@@ -32,42 +35,49 @@ static ssize_t fill_from_file(void *arg, char *mem, size_t room)
 	return n;
 }
 
+/* A pipe is waited for here, and not in the read, which happens under the lock. */
+static ssize_t await_source(const struct from_file *f)
+{
+	struct pollfd p = { .fd = f->fd, .events = POLLIN };
+
+	if (!f->pipe)
+		return 0;
+	if (sys_poll_now(f->fd, POLLIN) & (POLLIN | POLLHUP))
+		return 0;
+	if (f->nonblock || (sys_fcntl(f->fd, F_GETFL, 0) & O_NONBLOCK))
+		return -EAGAIN;
+	return LIBC(poll)(&p, 1, -1) < 0 ? -errno : 0;
+}
+
 /*
- * Copy @count bytes from a file or pipe into the connection. -2: nothing was
- * sent yet and the kernel has to do it (then sock_tx_done() is due). Else bytes
- * or -errno.
+ * Copy @count bytes from a file or pipe into the connection. CONN_USE_TCP: nothing
+ * (more) was sent, *sent says how much before, and the kernel has to do the rest
+ * (then sock_tx_done() is due). Else 0, or -errno if nothing was sent.
  */
-static ssize_t push(struct sock *s, int fd, struct from_file *from, size_t count, bool nonblock)
+static ssize_t push(struct sock *s, int fd, struct from_file *from, size_t count, size_t *sent)
 {
 	uint64_t deadline = 0;
-	size_t sent = 0;
-	ssize_t n;
+	ssize_t n = await_source(from);
 
-	while (sent < count) {
-		n = conn_write_fill(&s->conn, fd, count - sent, fill_from_file, from);
+	while (n >= 0 && *sent < count) {
+		n = conn_write_fill(&s->conn, fd, count - *sent, fill_from_file, from);
 		if (n > 0) {
 			if (!atomic_load_explicit(&s->smc, memory_order_relaxed))
 				sock_went_smc(s, fd);
-			sent += (size_t)n;
+			*sent += (size_t)n;
+			if (from->pipe)
+				break;
 			continue;
 		}
-		if (n == CONN_USE_TCP) {
-			if (sent == 0)
-				return CONN_USE_TCP;
-			conn_tx_done(&s->conn, 0);
-			return (ssize_t)sent; /* the caller asks again */
-		}
-		if (n != -EAGAIN || (sent && from->off == NULL))
-			return sent ? (ssize_t)sent : n;
-		if (conn_tx_room(&s->conn) > 0) /* it was the source that had nothing */
-			return sent ? (ssize_t)sent : n;
-		if (nonblock || sock_nonblocking(s, fd))
-			return sent ? (ssize_t)sent : -EAGAIN;
+		if (n == CONN_USE_TCP)
+			return n;
+		if (n == 0 || n != -EAGAIN)
+			break; /* end of the file, or an error */
+		if (from->nonblock || sock_nonblocking(s, fd))
+			break;
 		n = wait_writable(s, fd, &deadline);
-		if (n < 0)
-			return sent ? (ssize_t)sent : n;
 	}
-	return (ssize_t)sent;
+	return *sent || n > 0 ? 0 : n;
 }
 
 static ssize_t result(ssize_t n)
@@ -80,25 +90,25 @@ static ssize_t result(ssize_t n)
 
 HOOK ssize_t sendfile64(int out, int in, off64_t *off, size_t count)
 {
-	struct from_file from = { in, off };
+	struct from_file from = { .fd = in, .off = off };
 	struct sock *s = sock_get(out);
+	size_t sent = 0;
 	ssize_t n;
 
-	if (!s || !s->conn.row)
+	if (!s || !s->conn.row || (off && !usermem_pointer_ok(off)))
 		return LIBC(sendfile64)(out, in, off, count);
 	sock_touch(s, out);
-	if (!conn_linked(&s->conn)) {
-		if (!conn_tx_enter_kernel(&s->conn))
-			return result(-EAGAIN);
-		n = CONN_USE_TCP;
-	} else {
-		n = push(s, out, &from, count > 0x7ffff000 ? 0x7ffff000 : count, false);
-	}
+	if (count > 0x7ffff000)
+		count = 0x7ffff000;
+	if (conn_linked(&s->conn))
+		n = push(s, out, &from, count, &sent);
+	else
+		n = conn_tx_enter_kernel(&s->conn) ? CONN_USE_TCP : -EAGAIN;
 	if (n != CONN_USE_TCP)
-		return result(n);
-	n = LIBC(sendfile64)(out, in, off, count);
+		return result(n < 0 ? n : (ssize_t)sent);
+	n = LIBC(sendfile64)(out, in, off, count - sent);
 	sock_tx_done(s, 1, n);
-	return n;
+	return n < 0 && sent ? (ssize_t)sent : n < 0 ? n : n + (ssize_t)sent;
 }
 
 HOOK ssize_t sendfile(int out, int in, off_t *off, size_t count)
@@ -151,25 +161,37 @@ static ssize_t splice_out(struct sock *s, int fd, int pipe, size_t len, unsigned
 	return put;
 }
 
+static ssize_t splice_in(struct sock *s, int in, off64_t *in_off, int out, size_t len,
+                         unsigned flags)
+{
+	struct from_file from = { .fd = in,
+		                  .off = in_off,
+		                  .pipe = sys_fcntl(in, F_GETPIPE_SZ, 0) >= 0,
+		                  .nonblock = (flags & SPLICE_F_NONBLOCK) != 0 };
+	size_t sent = 0;
+	ssize_t n;
+
+	if (!from.pipe)
+		return -EINVAL;
+	n = push(s, out, &from, len, &sent);
+	if (n != CONN_USE_TCP)
+		return n < 0 ? n : (ssize_t)sent;
+	n = LIBC(splice)(in, in_off, out, NULL, len, flags);
+	sock_tx_done(s, 1, n);
+	return n < 0 ? -errno : n;
+}
+
 HOOK ssize_t splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len, unsigned flags)
 {
 	struct sock *from = sock_get(in), *to = sock_get(out);
-	struct from_file src = { in, in_off };
-	ssize_t n = CONN_USE_TCP;
+	ssize_t n;
 
 	if (from && from->conn.row && !in_off) {
 		n = splice_out(from, in, out, len, flags);
 		if (n != CONN_USE_TCP)
 			return result(n);
 	} else if (to && to->conn.row && !out_off && conn_linked(&to->conn)) {
-		if ((flags & SPLICE_F_NONBLOCK) && !(sys_poll_now(in, POLLIN) & (POLLIN | POLLHUP)))
-			return result(-EAGAIN);
-		n = push(to, out, &src, len, flags & SPLICE_F_NONBLOCK);
-		if (n != CONN_USE_TCP)
-			return result(n);
-		n = LIBC(splice)(in, in_off, out, out_off, len, flags);
-		sock_tx_done(to, 1, n);
-		return n;
+		return result(splice_in(to, in, in_off, out, len, flags));
 	}
 	return LIBC(splice)(in, in_off, out, out_off, len, flags);
 }

@@ -11,6 +11,7 @@
 
 #include "base/sys.h"
 #include "fabric/reason.h"
+#include "smc/tcpcount.h"
 #include "sock/libc.h"
 #include "sock/usermem.h"
 #include "sock/wait.h"
@@ -48,7 +49,27 @@ static bool may_not_wait(struct sock *s, int flags)
 	       atomic_load_explicit(&s->nonblock, memory_order_relaxed);
 }
 
+static void begin_wait(struct sock *s, bool *slept)
+{
+	if (!*slept)
+		sock_wait_begin(s);
+	*slept = true;
+}
+
 /* ---- receive */
+
+/* What a peek that waits for all can hope to see in the ring. */
+static uint64_t peek_goal(struct sock *s, ssize_t total)
+{
+	return (uint64_t)total < s->conn.size ? (uint64_t)total : s->conn.size;
+}
+
+static bool peek_short(struct sock *s, int fd, ssize_t n, ssize_t total, int flags)
+{
+	return conn_rx_on_ring(&s->conn) && (uint64_t)n < peek_goal(s, total) &&
+	       !may_not_wait(s, flags) && !tcp_peer_finished(fd);
+}
+
 
 static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags,
                        bool *slept)
@@ -66,6 +87,14 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 	how |= flags & MSG_TRUNC ? CONN_DISCARD : 0;
 	for (;;) {
 		n = conn_read(&s->conn, fd, &pos, (size_t)(total - got), how);
+		if (n > 0 && (flags & MSG_PEEK) && (flags & MSG_WAITALL) &&
+		    peek_short(s, fd, n, total, flags)) {
+			begin_wait(s, slept);
+			if (wait_readable_bytes(s, fd, peek_goal(s, total), &deadline) < 0)
+				return n;
+			pos = iov_pos_init(iov, cnt);
+			continue;
+		}
 		if (n > 0) {
 			got += n;
 			how &= ~CONN_ASK;
@@ -83,10 +112,7 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 			if ((flags & MSG_DONTWAIT) || sock_nonblocking(s, fd))
 				return got ? got : -EAGAIN;
 		}
-		if (!*slept) {
-			*slept = true;
-			sock_wait_begin(s);
-		}
+		begin_wait(s, slept);
 		fd = sock_wait_fd(s, fd);
 		n = wait_readable(s, fd, &deadline);
 		if (n < 0)
@@ -185,10 +211,7 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 		    (may_not_wait(s, flags) &&
 		     ((flags & MSG_DONTWAIT) || sock_nonblocking(s, fd))))
 			return finish(ret, sent ? sent : n);
-		if (!*slept) {
-			*slept = true;
-			sock_wait_begin(s);
-		}
+		begin_wait(s, slept);
 		n = wait_writable(s, fd, &deadline);
 		fd = sock_wait_fd(s, fd);
 		if (n < 0)

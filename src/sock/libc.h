@@ -7,6 +7,7 @@
 #define OPENISM_SOCK_LIBC_H
 
 #include <poll.h>
+#include <stdarg.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -66,6 +67,10 @@
 	X(int, execvpe, (const char *, char *const[], char *const[]))                            \
 	X(int, fexecve, (int, char *const[], char *const[]))                                     \
 	X(FILE *, fdopen, (int, const char *))                                                   \
+	X(int, fclose, (FILE *))                                                                 \
+	X(FILE *, freopen, (const char *, const char *, FILE *))                                 \
+	X(int, vdprintf, (int, const char *, va_list))                                           \
+	X(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t *, int, int))       \
 	X(int, posix_spawn,                                                                      \
 	  (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, \
 	   char *const[], char *const[]))                                                        \

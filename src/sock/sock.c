@@ -126,6 +126,17 @@ void sock_add_fd(struct sock *s, int fd)
 	obj_stale(fdtab_swap(fd, &s->obj));
 }
 
+void sock_finish_take_back(struct sock *s, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	if (fd < 0 || !conn_linked(&s->conn))
+		return;
+	for (int i = 0; i < 10 && conn_take_back_due(&s->conn); i++)
+		if (!conn_take_back(&s->conn, fd))
+			sys_poll(&p, 1, 100000000);
+}
+
 /* Another descriptor of the same socket in this process. */
 static int other_fd(struct sock *s, int fd)
 {
@@ -153,6 +164,7 @@ void sock_closing(struct sock *s, int fd)
 		s->conn.row = NULL; /* another process of the family has it */
 		return;
 	}
+	sock_finish_take_back(s, fd);
 	if (conn_close_begin(&s->conn) && fd >= 0)
 		sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 }

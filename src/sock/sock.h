@@ -113,6 +113,9 @@ int sock_close(struct sock *s, int fd);
 /* Claim the connection (or the listener). */
 void sock_claim(struct sock *s, int fd, uint32_t role);
 
+/* Bytes that the peer wants by TCP must be there before the FIN; a second at most. */
+void sock_finish_take_back(struct sock *s, int fd);
+
 /* connect(AF_UNSPEC) dissolved the connection. */
 void sock_disconnected(struct sock *s);
 

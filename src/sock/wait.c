@@ -149,6 +149,13 @@ static void stale_check(struct sleeper *w, const struct epoll_event *ev, int n)
 		}
 }
 
+uint64_t wait_deadline_in(int64_t sec, int64_t nsec)
+{
+	if (sec > 4000000000)
+		return WAIT_FOREVER;
+	return sys_now_ns() + (uint64_t)sec * 1000000000u + (uint64_t)nsec;
+}
+
 uint64_t wait_deadline(uint64_t ns)
 {
 	return ns ? sys_now_ns() + ns : WAIT_FOREVER;
@@ -257,6 +264,20 @@ int wait_readable(struct sock *s, int fd, uint64_t *deadline)
 	if (conn_take_back_due(c) && !conn_take_back(c, fd))
 		most = BUSY_NS;
 	r = sleep_on(s, fd, EPOLLIN | EPOLLRDHUP, *deadline, most);
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
+int wait_readable_bytes(struct sock *s, int fd, uint64_t bytes, uint64_t *deadline)
+{
+	struct conn *c = &s->conn;
+	int r = before_sleep(s, fd, SO_RCVTIMEO, deadline);
+
+	if (r < 0)
+		return r;
+	conn_rx_arm(c, FAB_ARM_RING);
+	if (conn_rx_in_ring(c) >= bytes)
+		return 0;
+	r = sleep_on(s, fd, EPOLLRDHUP | EPOLLET, *deadline, WAIT_FOREVER);
 	return r == -ETIMEDOUT ? 0 : r;
 }
 

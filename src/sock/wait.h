@@ -14,6 +14,9 @@
 
 #define WAIT_FOREVER UINT64_MAX
 
+/* Point in time that lies @sec and @nsec ahead; for ever if that is centuries. */
+uint64_t wait_deadline_in(int64_t sec, int64_t nsec);
+
 /* Point in time after @ns (0 = never) from now. */
 uint64_t wait_deadline(uint64_t ns);
 
@@ -25,6 +28,10 @@ uint64_t wait_deadline(uint64_t ns);
  */
 int wait_readable(struct sock *s, int fd, uint64_t *deadline);
 int wait_writable(struct sock *s, int fd, uint64_t *deadline);
+
+/* The same, until @bytes lie in the ring or the peer has ended (MSG_PEEK with
+ * MSG_WAITALL). */
+int wait_readable_bytes(struct sock *s, int fd, uint64_t bytes, uint64_t *deadline);
 
 /* This thread's epoll instance with nothing but the vectors in it, for a poll()
  * among other descriptors; wait_vectors_clear() takes the edges that fired. */
