@@ -303,6 +303,13 @@ CASE(calls_in_a_signal_handler)
 
 /* ------------------------------------------------------------------- ioctl */
 
+static void bad_ioctl(int fd)
+{
+#if TWIN_SLOW == 1
+	EXPECT_FAIL(ioctl(fd, FIONREAD, NULL), EFAULT);
+#endif
+}
+
 CASE(how_much_is_there)
 {
 	struct pair p = pair_settled(FAM_4);
@@ -333,7 +340,7 @@ CASE(how_much_is_there)
 		usleep(500);
 	}
 	EXPECT_EQ(n, 0);
-	EXPECT_FAIL(ioctl(p.s, FIONREAD, NULL), EFAULT);
+	bad_ioctl(p.s);
 	EXPECT_EQ(shutdown(p.c, SHUT_WR), 0);
 	expect_eof(p.s);
 	EXPECT_EQ(ioctl(p.s, FIONREAD, &n), 0);

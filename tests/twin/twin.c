@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -18,8 +19,9 @@
 static struct twin_case *cases[MAX_CASES];
 static int ncases;
 static _Atomic int *failures; /* shared by the processes of a case */
-static bool in_case, one_process;
+static bool one_process;
 static bool pair_is_settled;
+static jmp_buf skip_case;
 _Atomic int twin_signals;
 void *volatile twin_bad = (void *)8;
 volatile int twin_odd;
@@ -78,6 +80,8 @@ void twin_die(void)
 void twin_skip(const char *why)
 {
 	twin_note("SKIP: %s", why);
+	if (one_process)
+		longjmp(skip_case, 1); /* called by the thread that runs the case */
 	_exit(EXIT_SKIP);
 }
 
@@ -599,13 +603,21 @@ unsigned twin_open_fds(void)
 /* In the process of the case: 0, 1 or EXIT_SKIP. */
 static int run_here(const struct twin_case *c)
 {
-	int before = atomic_load(failures);
-	unsigned fds = twin_open_fds(), after;
+	volatile int before = atomic_load(failures);
+	volatile unsigned fds = twin_open_fds();
+	unsigned after;
 
+	sigset_t none;
+
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, NULL); /* what an earlier case left */
+	signal(SIGUSR1, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
+	twin_signals = 0;
 	pair_is_settled = false;
-	in_case = true;
+	if (setjmp(skip_case))
+		return EXIT_SKIP;
 	c->run(c);
-	in_case = false;
 	after = twin_open_fds();
 	if (after != fds)
 		twin_fail(__FILE__, __LINE__, "%u descriptors open before, %u after", fds, after);
@@ -629,7 +641,7 @@ static void show_stuck(pid_t pid)
 static int run_away(const struct twin_case *c, char *self)
 {
 	char *argv[] = { self, (char *)"--run", (char *)c->name, NULL };
-	uint64_t end = now_ms() + (uint64_t)c->seconds * 1000;
+	uint64_t end = now_ms() + (uint64_t)c->seconds * 1000 * TWIN_SLOW;
 	int status = 0;
 	pid_t pid;
 
@@ -646,7 +658,7 @@ static int run_away(const struct twin_case *c, char *self)
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			break;
 		if (now_ms() >= end) {
-			twin_note("%s: no end after %d s", c->name, c->seconds);
+			twin_note("%s: no end after %d s", c->name, c->seconds * TWIN_SLOW);
 			show_stuck(pid);
 			kill(-pid, SIGKILL);
 			waitpid(pid, &status, 0);
@@ -712,7 +724,7 @@ int main(int argc, char **argv)
 
 		if (!wanted(cases[i]->name, argc, argv))
 			continue;
-		alarm(one_process ? (unsigned)cases[i]->seconds : 0);
+		alarm(one_process ? (unsigned)cases[i]->seconds * TWIN_SLOW : 0);
 		r = one_process ? run_here(cases[i]) : run_away(cases[i], argv[0]);
 		bad += report(++n, cases[i], r, now_ms() - t);
 	}

@@ -36,6 +36,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Sanitizers: everything takes longer, and bad pointers are theirs to find. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TWIN_SLOW 4
+#define SKIP_IF_SANITIZED() twin_skip("the sanitizer checks pointers itself")
+#else
+#define TWIN_SLOW 1
+#define SKIP_IF_SANITIZED() (void)0
+#endif
+
 /* ------------------------------------------------------------------ cases */
 
 struct twin_case {
