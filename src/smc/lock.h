@@ -44,6 +44,16 @@ static inline bool side_lock(_Atomic uint32_t *lock)
 	return side_lock_slow(lock, self);
 }
 
+/* Not if anybody holds it. */
+static inline bool side_trylock(_Atomic uint32_t *lock)
+{
+	uint32_t none = 0;
+
+	return atomic_compare_exchange_strong_explicit(lock, &none, side_self(),
+	                                               memory_order_acquire,
+	                                               memory_order_relaxed);
+}
+
 static inline void side_unlock(_Atomic uint32_t *lock)
 {
 	atomic_store_explicit(lock, 0, memory_order_release);

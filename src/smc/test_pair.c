@@ -167,9 +167,15 @@ struct pair *pair_new(uint32_t ring_bytes)
 
 void pair_free(struct pair *p)
 {
-	for (int i = 0; i < 2; i++)
-		if (p->fd[i] >= 0)
-			close(p->fd[i]);
+	/* A reset, so that no port is blocked for a minute. */
+	struct linger hard = { .l_onoff = 1 };
+
+	for (int i = 0; i < 2; i++) {
+		if (p->fd[i] < 0)
+			continue;
+		setsockopt(p->fd[i], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		close(p->fd[i]);
+	}
 	munmap(p->rows, 2 * sizeof(*p->rows));
 	munmap(p->head, p->bytes);
 	free(p);

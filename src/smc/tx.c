@@ -146,6 +146,21 @@ bool conn_take_back(struct conn *c, int fd)
 	return done;
 }
 
+/* Nobody will read the ring, or nothing more may be written: let the kernel find that
+ * out and answer. */
+static void abandon_ring(struct conn *c)
+{
+	atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
+	atomic_store(&c->row->tx_gate, 0);
+}
+
+/* The ring is full and the peer's end has come, without a word in the flags: it was
+ * killed, or its last holder was not ours. */
+static bool peer_vanished(struct conn *c, int fd)
+{
+	return !(atomic_load(&c->rx->cdc_flags) & FAB_CDC_DONE_WRITING) && tcp_peer_finished(fd);
+}
+
 enum path { PATH_TCP, PATH_RING, PATH_BUSY };
 
 /* The path for this write, under tx_lock. */
@@ -157,10 +172,7 @@ static enum path choose_path(struct conn *c, int fd)
 		return take_back(c, fd) ? PATH_TCP : PATH_BUSY;
 	if (__builtin_expect(peer_closed(c) || (atomic_load_explicit(&c->row->tx_flags, RELAXED) &
 	                                        FAB_TXF_SHUT), 0)) {
-		/* Nobody will read the ring, or nothing more may be written: let the
-		 * kernel find that out and answer. */
-		atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
-		atomic_store(&c->row->tx_gate, 0);
+		abandon_ring(c);
 		return PATH_TCP;
 	}
 	if (__builtin_expect(may_use_ring(c), 1))
@@ -268,6 +280,11 @@ ssize_t conn_write(struct conn *c, int fd, struct iov_pos *pos, size_t len)
 	switch (choose_path(c, fd)) {
 	case PATH_RING:
 		n = put_ring(c, pos, len);
+		if (__builtin_expect(n == -EAGAIN && peer_vanished(c, fd), 0)) {
+			abandon_ring(c);
+			atomic_fetch_add(&c->row->tx_gate, 1);
+			n = CONN_USE_TCP;
+		}
 		break;
 	case PATH_TCP:
 		atomic_fetch_add(&c->row->tx_gate, 1);

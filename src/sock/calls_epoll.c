@@ -17,11 +17,11 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/sys.h"
+#include "smc/lock.h"
 #include "sock/libc.h"
 #include "sock/ready.h"
 #include "sock/usermem.h"
@@ -75,7 +75,7 @@ struct epobj {
  * signal handler may get here while its own thread holds it: it changes nothing
  * then, and a socket that it closes is taken out of the sets by the holder.
  */
-static pthread_mutex_t lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+static _Atomic uint32_t lock;
 static struct sock *_Atomic gone_later;
 
 /* A wait inside of a signal handler that interrupted our own bookkeeping. */
@@ -87,7 +87,7 @@ static int busy(void)
 
 static bool locked(void)
 {
-	return pthread_mutex_lock(&lock) == 0;
+	return side_lock(&lock);
 }
 
 static void members_free(struct sock *s);
@@ -100,7 +100,7 @@ static void unlocked(void)
 		next = s->gone_next;
 		members_free(s);
 	}
-	pthread_mutex_unlock(&lock);
+	side_unlock(&lock);
 }
 
 #define SLAB_BYTES (64ul << 20) /* address space only */
@@ -416,7 +416,7 @@ static bool test_any_ready(void *arg)
 	struct epobj *ep = arg;
 	bool r;
 
-	if (pthread_mutex_trylock(&lock) != 0)
+	if (!side_trylock(&lock))
 		return false;
 	r = any_ready(ep);
 	unlocked();
@@ -833,7 +833,7 @@ HOOK int epoll_pwait2(int fd, struct epoll_event *ev, int max, const struct time
 
 void epoll_atfork_prepare(void)
 {
-	pthread_mutex_lock(&lock);
+	side_lock(&lock);
 }
 
 void epoll_atfork_parent(void)
@@ -843,6 +843,5 @@ void epoll_atfork_parent(void)
 
 void epoll_atfork_child(void)
 {
-	/* Not unlock: a checking mutex knows its owner by thread id, and that changed. */
-	lock = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+	side_unlock(&lock);
 }

@@ -20,8 +20,13 @@
 
 HOOK int execve(const char *path, char *const argv[], char *const envp[])
 {
+	int r;
+
 	sock_before_exec();
-	return LIBC(execve)(path, argv, envp);
+	sock_leaving(true, false);
+	r = LIBC(execve)(path, argv, envp);
+	sock_leaving(true, true);
+	return r;
 }
 
 HOOK int execv(const char *path, char *const argv[])
@@ -31,8 +36,13 @@ HOOK int execv(const char *path, char *const argv[])
 
 HOOK int execvpe(const char *file, char *const argv[], char *const envp[])
 {
+	int r;
+
 	sock_before_exec();
-	return LIBC(execvpe)(file, argv, envp);
+	sock_leaving(true, false);
+	r = LIBC(execvpe)(file, argv, envp);
+	sock_leaving(true, true);
+	return r;
 }
 
 HOOK int execvp(const char *file, char *const argv[])
@@ -42,8 +52,26 @@ HOOK int execvp(const char *file, char *const argv[])
 
 HOOK int fexecve(int fd, char *const argv[], char *const envp[])
 {
+	int r;
+
 	sock_before_exec();
-	return LIBC(fexecve)(fd, argv, envp);
+	sock_leaving(true, false);
+	r = LIBC(fexecve)(fd, argv, envp);
+	sock_leaving(true, true);
+	return r;
+}
+
+/* A forked child that ends: what it inherited is not its own to close. */
+HOOK void _exit(int status)
+{
+	sock_leaving(false, false);
+	LIBC(_exit)(status);
+	__builtin_unreachable();
+}
+
+HOOK void _Exit(int status)
+{
+	_exit(status);
 }
 
 /* The arguments of an execl*() as an array; @envp: one more follows the NULL. */

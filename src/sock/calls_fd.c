@@ -53,6 +53,7 @@ HOOK int dup(int fd)
 static int dup_onto(int from, int to, int flags, bool three)
 {
 	struct obj *old = NULL;
+	bool closed = false;
 	int r;
 
 	if (sock_get(from) && sock_foreign_process())
@@ -63,10 +64,10 @@ static int dup_onto(int from, int to, int flags, bool three)
 	if (fdtab_get(to))
 		old = fdtab_swap(to, NULL);
 	if (old && old->kind == OBJ_SOCK)
-		sock_closing((struct sock *)old, to);
+		closed = sock_close_begin((struct sock *)old, to);
 	r = three ? LIBC(dup3)(from, to, flags) : LIBC(dup2)(from, to);
 	if (old && old->kind == OBJ_SOCK)
-		sock_closed((struct sock *)old);
+		sock_close_end((struct sock *)old, closed);
 	else if (old)
 		epoll_closed(old);
 	return copied(from, r);

@@ -28,6 +28,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 #define ON_STACK 64
+#define NAP_NS 1000000u
 
 struct pset {
 	struct pollfd *user; /* the program's */
@@ -150,6 +151,8 @@ static int sleep_kernel(struct pset *p, uint64_t deadline, bool vectors)
 
 	if (vectors) {
 		p->kern[n].fd = wait_vectors_fd();
+		if (p->kern[n].fd < 0 && (deadline == WAIT_FOREVER || deadline > sys_now_ns() + NAP_NS))
+			deadline = sys_now_ns() + NAP_NS; /* no descriptor left to be rung by */
 		p->kern[n].events = POLLIN;
 		p->kern[n].revents = 0;
 		n++;

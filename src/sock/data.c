@@ -43,6 +43,12 @@ static ssize_t iov_total(const struct iovec *iov, size_t cnt)
 	return (ssize_t)sum;
 }
 
+/* What one step of a long call asks for: a ring holds no more. */
+static size_t piece(struct sock *s, ssize_t left)
+{
+	return (size_t)left < s->conn.size ? (size_t)left : s->conn.size;
+}
+
 static bool may_not_wait(struct sock *s, int flags)
 {
 	return (flags & MSG_DONTWAIT) ||
@@ -81,12 +87,12 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 
 	if (total < 0)
 		return total;
-	if (!(flags & MSG_TRUNC) && !usermem_ok(iov, cnt, true))
-		return -EFAULT;
 	how |= flags & MSG_PEEK ? CONN_PEEK : 0;
 	how |= flags & MSG_TRUNC ? CONN_DISCARD : 0;
 	for (;;) {
-		n = conn_read(&s->conn, fd, &pos, (size_t)(total - got), how);
+		if (!(flags & MSG_TRUNC) && !usermem_ok(&pos, piece(s, total - got), true))
+			return got ? got : -EFAULT;
+		n = conn_read(&s->conn, fd, &pos, piece(s, total - got), how);
 		if (n > 0 && (flags & MSG_PEEK) && (flags & MSG_WAITALL) &&
 		    peek_short(s, fd, n, total, flags)) {
 			begin_wait(s, slept);
@@ -115,6 +121,8 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 		begin_wait(s, slept);
 		fd = sock_wait_fd(s, fd);
 		n = wait_readable(s, fd, &deadline);
+		if (n == 0 && !s->conn.row)
+			n = -EBADF; /* closed, and no descriptor could be kept for us */
 		if (n < 0)
 			return got ? got : n;
 		fd = sock_wait_fd(s, fd);
@@ -188,10 +196,10 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 
 	if (total < 0)
 		return finish(ret, total);
-	if (!usermem_ok(iov, cnt, false))
-		return finish(ret, -EFAULT);
 	for (;;) {
-		n = conn_write(&s->conn, fd, &pos, (size_t)(total - sent));
+		if (!usermem_ok(&pos, piece(s, total - sent), false))
+			return finish(ret, sent ? sent : -EFAULT);
+		n = conn_write(&s->conn, fd, &pos, piece(s, total - sent));
 		if (n >= 0) {
 			if (!atomic_load_explicit(&s->smc, memory_order_relaxed))
 				sock_went_smc(s, fd);
@@ -213,6 +221,8 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 			return finish(ret, sent ? sent : n);
 		begin_wait(s, slept);
 		n = wait_writable(s, fd, &deadline);
+		if (n == 0 && !s->conn.row)
+			n = -EBADF;
 		fd = sock_wait_fd(s, fd);
 		if (n < 0)
 			return finish(ret, sent ? sent : n);

@@ -49,6 +49,12 @@ __attribute__((constructor)) static void start(void)
 	errno = saved;
 }
 
+/* exit(): as _exit(), after the program's own handlers. */
+__attribute__((destructor)) static void end(void)
+{
+	sock_leaving(false, false);
+}
+
 /* ---- openism/openism.h */
 
 HOOK int openism_stat(int fd, struct openism_stat *st)

@@ -65,6 +65,7 @@
 	X(void, closefrom, (int))                                                                \
 	X(int, execve, (const char *, char *const[], char *const[]))                             \
 	X(int, execvpe, (const char *, char *const[], char *const[]))                            \
+	X(void, _exit, (int))                                                                    \
 	X(int, fexecve, (int, char *const[], char *const[]))                                     \
 	X(FILE *, fdopen, (int, const char *))                                                   \
 	X(int, fclose, (FILE *))                                                                 \

@@ -5,21 +5,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/sys.h"
 #include "fabric/reason.h"
+#include "smc/lock.h"
 #include "sock/libc.h"
 
 /* Objects wait in a queue before they are used again, so that a late look at one
  * sees a closed connection and not somebody else's. */
 #define QUEUE_MIN 64
 
-/* Checking: a signal handler may get here while its own thread holds it. Then a new
- * socket is not followed, and a closed one's memory is not used again. */
-static pthread_mutex_t pool_lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+/* Knows its holder: a signal handler may get here while its own thread holds it. Then
+ * a new socket is not followed, and a closed one's memory is not used again. */
+static _Atomic uint32_t pool_lock;
 static struct sock *free_head, *free_tail;
 static unsigned free_count;
 
@@ -50,7 +50,7 @@ static struct sock *pool_take(void)
 {
 	struct sock *s;
 
-	if (pthread_mutex_lock(&pool_lock) != 0)
+	if (!side_lock(&pool_lock))
 		return NULL;
 	if (free_count < QUEUE_MIN)
 		pool_grow();
@@ -61,7 +61,7 @@ static struct sock *pool_take(void)
 			free_tail = NULL;
 		free_count--;
 	}
-	pthread_mutex_unlock(&pool_lock);
+	side_unlock(&pool_lock);
 	return s;
 }
 
@@ -81,10 +81,10 @@ static struct sock *sock_new(void)
 
 static void sock_free(struct sock *s)
 {
-	if (pthread_mutex_lock(&pool_lock) != 0)
+	if (!side_lock(&pool_lock))
 		return;
 	pool_put(s);
-	pthread_mutex_unlock(&pool_lock);
+	side_unlock(&pool_lock);
 }
 
 /* An entry whose descriptor was closed behind our back. */
@@ -96,8 +96,7 @@ static void obj_stale(struct obj *o)
 		epoll_closed(o);
 		return;
 	}
-	sock_closing((struct sock *)o, -1);
-	sock_closed((struct sock *)o);
+	sock_close_end((struct sock *)o, sock_close_begin((struct sock *)o, -1));
 }
 
 struct sock *sock_track(int fd)
@@ -169,35 +168,88 @@ void sock_closing(struct sock *s, int fd)
 		sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 }
 
+/*
+ * Waits of this thread. A program may jump out of one (siglongjmp from a handler of
+ * its time-out); such a wait is found by its stack frame, which then lies below that
+ * of a later call.
+ */
+static __thread struct {
+	struct sock *s;
+	char *frame;
+} waiting __attribute__((tls_model("initial-exec")));
+
+static int others_waiting(struct sock *s)
+{
+	return atomic_load(&s->waiters) - (waiting.s == s);
+}
+
 void sock_closed(struct sock *s)
 {
 	if (atomic_load(&s->fds) > 0)
 		return;
 	conn_close_end(&s->conn);
+	if (others_waiting(s) > 0) /* no descriptor was left for them: see data.c */
+		return;
 	sock_free(s);
 }
 
-int sock_close(struct sock *s, int fd)
-{
-	int copy, r;
+/*
+ * As in the kernel, a call that is under way keeps the socket: a copy of the
+ * descriptor lives on until that call is over. The closer counts as a waiter
+ * meanwhile, so that the last of them all finds the copy.
+ */
+static void sock_leave_limbo(struct sock *s);
 
-	/* As in the kernel, a call that is under way keeps the socket. */
-	if (atomic_load(&s->fds) == 1 && atomic_load(&s->waiters) > 0) {
+bool sock_close_begin(struct sock *s, int fd)
+{
+	int copy;
+
+	atomic_fetch_add(&s->waiters, 1);
+	if (fd >= 0 && atomic_load(&s->fds) == 1 && others_waiting(s) > 1) {
 		copy = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		if (copy >= 0 && privfd_adopt(copy, &s->limbo) == 0) {
 			conn_fd_closing(&s->conn, fd, atomic_load(&s->limbo));
 			ism_ring_self();
-			return LIBC(close)(fd);
+			return false;
 		}
 	}
 	sock_closing(s, fd);
-	r = LIBC(close)(fd);
-	sock_closed(s);
+	return true;
+}
+
+void sock_close_end(struct sock *s, bool closed)
+{
+	bool last = atomic_fetch_sub(&s->waiters, 1) - (waiting.s == s) == 1;
+
+	if (closed)
+		sock_closed(s);
+	else if (last)
+		sock_leave_limbo(s);
+}
+
+int sock_close(struct sock *s, int fd)
+{
+	bool closed = sock_close_begin(s, fd);
+	int r = LIBC(close)(fd);
+
+	sock_close_end(s, closed);
 	return r;
 }
 
 void sock_wait_begin(struct sock *s)
 {
+	char *frame = __builtin_frame_address(0);
+	struct sock *old = waiting.s;
+
+	if (old && frame > waiting.frame) {
+		waiting.s = NULL;
+		sock_wait_end(old);
+		old = NULL;
+	}
+	if (!old) { /* else a handler waits inside of a wait */
+		waiting.s = s;
+		waiting.frame = frame;
+	}
 	atomic_fetch_add(&s->waiters, 1);
 }
 
@@ -208,19 +260,24 @@ int sock_wait_fd(struct sock *s, int fd)
 	return limbo >= 0 ? limbo : fd;
 }
 
-void sock_wait_end(struct sock *s)
+static void sock_leave_limbo(struct sock *s)
 {
-	int saved = errno, limbo;
+	int saved = errno, limbo = atomic_load(&s->limbo);
 
-	if (atomic_fetch_sub(&s->waiters, 1) != 1)
-		return;
-	limbo = atomic_load(&s->limbo);
 	if (limbo < 0)
 		return;
 	sock_closing(s, limbo);
 	privfd_close(&s->limbo);
 	sock_closed(s);
 	errno = saved;
+}
+
+void sock_wait_end(struct sock *s)
+{
+	if (waiting.s == s)
+		waiting.s = NULL;
+	if (atomic_fetch_sub(&s->waiters, 1) == 1)
+		sock_leave_limbo(s);
 }
 
 void sock_claim(struct sock *s, int fd, uint32_t role)
@@ -336,6 +393,35 @@ void sock_before_exec(void)
 	}
 }
 
+/*
+ * This process leaves (exec, _exit), and does not close what it shares with others
+ * of its family: it gives up its part, so that their close can be the last one.
+ */
+static void leave(struct sock *s, bool back)
+{
+	if (back && atomic_exchange(&s->left, false))
+		conn_get(&s->conn);
+	else if (!back && atomic_load(&s->conn.row->refs) > 1 && !atomic_exchange(&s->left, true))
+		conn_put(&s->conn);
+}
+
+void sock_leaving(bool exec, bool back)
+{
+	int n = fdtab_end(), fl;
+
+	if (sock_foreign_process())
+		return;
+	for (int fd = 0; fd < n; fd++) {
+		struct sock *s = sock_get(fd);
+
+		if (!s || !s->conn.row)
+			continue;
+		fl = exec ? sys_fcntl(fd, F_GETFD, 0) : FD_CLOEXEC;
+		if (fl >= 0 && (fl & FD_CLOEXEC))
+			leave(s, back);
+	}
+}
+
 /* ---- fork */
 
 /* A socket that the child inherits has one holder more, and must have before the
@@ -365,18 +451,17 @@ static void each_sock(void (*fn)(struct conn *c))
 void sock_atfork_prepare(void)
 {
 	each_sock(conn_get);
-	pthread_mutex_lock(&pool_lock);
+	side_lock(&pool_lock);
 }
 
 void sock_atfork_parent(void)
 {
-	pthread_mutex_unlock(&pool_lock);
+	side_unlock(&pool_lock);
 }
 
 void sock_atfork_child(void)
 {
-	/* Not unlock: a checking mutex knows its owner by thread id, and that changed. */
-	pool_lock = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+	side_unlock(&pool_lock);
 	conn_atfork_child();
 	wait_atfork_child();
 }

@@ -32,6 +32,7 @@ struct sock {
 	_Atomic bool listening;
 	_Atomic bool connecting;  /* claimed before it was established */
 	_Atomic bool nonblock;    /* O_NONBLOCK as far as we know, see sock_nonblocking() */
+	_Atomic bool left;        /* our part of the row is given up, see sock_leaving() */
 	_Atomic bool smc;         /* a direction left TCP; our epolls know */
 	_Atomic int32_t pid;      /* process whose claim the row has last seen */
 	uint32_t pin_wanted;      /* reason to stay on TCP, found before the claim */
@@ -107,8 +108,17 @@ void sock_wait_begin(struct sock *s);
 int sock_wait_fd(struct sock *s, int fd);
 void sock_wait_end(struct sock *s);
 
-/* The entry of @fd was taken out of the table; close it, as close() does. */
+/*
+ * The entry of @fd was taken out of the table; close it, as close() does. In two
+ * parts for dup2(), which closes in the kernel: what begin returned goes to end.
+ */
 int sock_close(struct sock *s, int fd);
+bool sock_close_begin(struct sock *s, int fd);
+void sock_close_end(struct sock *s, bool closed);
+
+/* This process is about to leave without closing (@exec: only what is close-on-exec);
+ * @back: it did not, the exec failed. */
+void sock_leaving(bool exec, bool back);
 
 /* Claim the connection (or the listener). */
 void sock_claim(struct sock *s, int fd, uint32_t role);

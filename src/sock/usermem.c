@@ -61,10 +61,18 @@ static bool range_ok(const void *p, size_t len, bool write)
 	return true;
 }
 
-bool usermem_ok(const struct iovec *iov, size_t cnt, bool write)
+bool usermem_ok(const struct iov_pos *pos, size_t len, bool write)
 {
-	for (size_t i = 0; i < cnt; i++)
-		if (!range_ok(iov[i].iov_base, iov[i].iov_len, write))
+	size_t off = pos->off;
+
+	for (size_t i = 0; i < pos->count && len; i++, off = 0) {
+		size_t n = pos->iov[i].iov_len - off;
+
+		if (n > len)
+			n = len;
+		if (!range_ok((char *)pos->iov[i].iov_base + off, n, write))
 			return false;
+		len -= n;
+	}
 	return true;
 }

@@ -10,7 +10,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
+
+#include "smc/iov.h"
 
 #define USERMEM_LOW 65536u              /* nothing is mapped below */
 #define USERMEM_HIGH (1ull << 56)       /* nor above, on any machine we know */
@@ -20,7 +21,8 @@ static inline bool usermem_pointer_ok(const void *p)
 	return (uintptr_t)p >= USERMEM_LOW && (uintptr_t)p < USERMEM_HIGH;
 }
 
-/* May all of @iov be read (or written, if @write)? */
-bool usermem_ok(const struct iovec *iov, size_t cnt, bool write);
+/* May the next @len bytes at @pos be read (or written, if @write)? Asked piece by piece
+ * as a call goes on, because pages that are asked for get populated. */
+bool usermem_ok(const struct iov_pos *pos, size_t len, bool write);
 
 #endif

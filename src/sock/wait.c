@@ -16,6 +16,8 @@
 /* Bytes are being taken back and TCP was full: try again so soon. */
 #define BUSY_NS 5000000ull
 
+#define NAP_NS 1000000
+
 #define DATA_VECTOR UINT64_MAX
 
 /* What a thread sleeps in. From a static pool: the private descriptor's owner
@@ -190,6 +192,16 @@ bool wait_restarts(bool timed)
 	return true;
 }
 
+/* No descriptor is left for a sleeper: look again every millisecond. */
+static int nap(int fd, uint64_t deadline)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	if (sys_now_ns() >= deadline)
+		return -EAGAIN;
+	return sys_poll(&p, 1, NAP_NS) == -EINTR ? -EINTR : 0;
+}
+
 /* The thread is cancelled while it sleeps: its call is over. */
 static void cancelled(void *s)
 {
@@ -204,7 +216,7 @@ static int sleep_on(struct sock *s, int fd, uint32_t events, uint64_t deadline, 
 	int n, ms = -1, saved = errno;
 
 	if (!w)
-		return -EMFILE;
+		return nap(fd, deadline);
 	n = life_watch(w, s, fd, events);
 	if (n < 0)
 		return n;
