@@ -48,7 +48,7 @@ static inline long sys_call6(long nr, long a, long b, long c, long d, long e, lo
 #endif
 }
 
-#define SYS6(nr, a, b, c, d, e, f)                                                         \
+#define SYS6(nr, a, b, c, d, e, f) \
 	sys_call6((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define SYS4(nr, a, b, c, d) SYS6(nr, a, b, c, d, 0, 0)
 #define SYS3(nr, a, b, c) SYS6(nr, a, b, c, 0, 0, 0)

@@ -213,9 +213,9 @@ struct fab_dmb {
 	_Atomic uint64_t line0_pad[2];
 
 	/* line 1: consumer (the owner) */
-	_Atomic uint64_t cons;    /* ring bytes read */
-	_Atomic uint32_t ack;     /* path switches followed */
-	_Atomic uint32_t rx_open; /* FAB_RX_* */
+	_Atomic uint64_t cons;      /* ring bytes read */
+	_Atomic uint32_t ack;       /* path switches followed */
+	_Atomic uint32_t rx_open;   /* FAB_RX_* */
 	_Atomic uint32_t rx_in_tcp; /* reading TCP without a limit right now: do not
 	                             * switch twice behind my back */
 	uint32_t line1_pad[11];
@@ -232,7 +232,8 @@ struct fab_dmb {
 /* dmb.rx_open: may the producer use the ring? */
 #define FAB_RX_CLOSED 0u /* no; what is in the ring will still be read */
 #define FAB_RX_OPEN 1u   /* yes: the consumer reads through the library */
-#define FAB_RX_RETURN 2u /* no, and the consumer stopped at cons: take back what
+#define FAB_RX_RETURN \
+	2u /* no, and the consumer stopped at cons: take back what
                           * lies behind it and send that by TCP */
 
 #define FAB_DMB_RING_OFFSET 4096u

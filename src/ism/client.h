@@ -10,13 +10,13 @@
 
 struct ism_client {
 	pthread_mutex_t lock;
-	privfd_t ctl;       /* control channel, -1 = none */
-	bool hello_sent;    /* WELCOME is under way */
-	bool refused;       /* ismd does not want us: plain TCP from now on */
-	bool inherited;     /* ctl is the parent's: a child must say HELLO_CHILD */
-	uint64_t retry_ns;  /* do not look for an ismd before this time */
+	privfd_t ctl;                    /* control channel, -1 = none */
+	bool hello_sent;                 /* WELCOME is under way */
+	bool refused;                    /* ismd does not want us: plain TCP from now on */
+	bool inherited;                  /* ctl is the parent's: a child must say HELLO_CHILD */
+	uint64_t retry_ns;               /* do not look for an ismd before this time */
 	struct ism_table *_Atomic table; /* NULL = not registered */
-	uint32_t family_id; /* table of the family the channel belongs to, 0 = none */
+	uint32_t family_id;              /* table of the family the channel belongs to, 0 = none */
 };
 
 extern struct ism_client ism_client;

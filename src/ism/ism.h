@@ -39,7 +39,7 @@ struct ism_segment {
 	uint64_t bytes;
 	uint32_t nslots;
 	uint32_t dmb_bytes;
-	privfd_t *peer_vector; /* rings the peer process */
+	privfd_t *peer_vector;            /* rings the peer process */
 	struct ism_segment *_Atomic next; /* list of all, newest first */
 };
 

@@ -61,7 +61,8 @@ bool conn_link_slow(struct conn *c)
 
 	if (side > 1)
 		return false;
-	seg = ism_segment_get(row->seg_id, side, atomic_fetch_add(&c->link_tries, 1) % ASK_EVERY == 0);
+	seg = ism_segment_get(row->seg_id, side,
+	                      atomic_fetch_add(&c->link_tries, 1) % ASK_EVERY == 0);
 	if (!seg || slot >= seg->nslots)
 		return false;
 	stride = (uint64_t)FAB_DMB_RING_OFFSET + seg->dmb_bytes;

@@ -100,8 +100,8 @@ static inline bool conn_linked(struct conn *c)
 {
 	if (__builtin_expect(atomic_load_explicit(&c->linked, memory_order_acquire), 1))
 		return true;
-	return c->row && atomic_load_explicit(&c->row->state, memory_order_acquire) ==
-	                         FAB_ROW_MATCHED &&
+	return c->row &&
+	       atomic_load_explicit(&c->row->state, memory_order_acquire) == FAB_ROW_MATCHED &&
 	       conn_link_slow(c);
 }
 
@@ -110,8 +110,8 @@ static inline bool conn_linked(struct conn *c)
 /* Reads of this family go through the library. */
 static inline bool conn_rx_is_open(struct conn *c)
 {
-	return c->row && (atomic_load_explicit(&c->row->rx_gate, memory_order_acquire) &
-	                  FAB_GATE_OPEN);
+	return c->row &&
+	       (atomic_load_explicit(&c->row->rx_gate, memory_order_acquire) & FAB_GATE_OPEN);
 }
 
 /* Open the receive side, if married and nobody of the family is blocked in the
@@ -173,8 +173,8 @@ bool conn_tx_to_tcp(struct conn *c);
 
 static inline bool conn_tx_on_ring(struct conn *c)
 {
-	return c->row && (atomic_load_explicit(&c->row->tx_gate, memory_order_acquire) &
-	                  FAB_GATE_RING);
+	return c->row &&
+	       (atomic_load_explicit(&c->row->tx_gate, memory_order_acquire) & FAB_GATE_RING);
 }
 
 /* Free room in the ring now; and is it enough to call the socket writable? */

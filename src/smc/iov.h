@@ -62,8 +62,7 @@ static inline void iov_skip(struct iov_pos *p, size_t len)
 }
 
 /* The rest as an array of at most @max entries holding at most @limit bytes. */
-static inline size_t iov_rest(const struct iov_pos *p, struct iovec *out, size_t max,
-                              size_t limit)
+static inline size_t iov_rest(const struct iov_pos *p, struct iovec *out, size_t max, size_t limit)
 {
 	size_t n = 0, off = p->off;
 

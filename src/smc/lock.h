@@ -50,8 +50,7 @@ static inline bool side_trylock(_Atomic uint32_t *lock)
 	uint32_t none = 0;
 
 	return atomic_compare_exchange_strong_explicit(lock, &none, side_self(),
-	                                               memory_order_acquire,
-	                                               memory_order_relaxed);
+	                                               memory_order_acquire, memory_order_relaxed);
 }
 
 static inline void side_unlock(_Atomic uint32_t *lock)

@@ -11,7 +11,8 @@ static inline void conn_notify(struct conn *c, uint32_t how)
 	struct fab_seg_side *peer = &c->seg->head->side[c->side ^ 1];
 
 	atomic_fetch_or(&peer->ready, 1ull << c->slot);
-	if ((how & FAB_ARM_RING) || (atomic_load(&peer->asleep) && atomic_exchange(&peer->asleep, 0)))
+	if ((how & FAB_ARM_RING) ||
+	    (atomic_load(&peer->asleep) && atomic_exchange(&peer->asleep, 0)))
 		ism_ring(c->seg);
 }
 

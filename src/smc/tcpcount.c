@@ -62,8 +62,8 @@ int tcp_count_written(int fd, uint64_t *bytes, uint64_t *unsent)
 		    before.tcpi_bytes_sent != after.tcpi_bytes_sent)
 			continue;
 		by_acked = after.tcpi_bytes_acked + (uint64_t)queued;
-		by_sent = after.tcpi_bytes_sent - after.tcpi_bytes_retrans +
-		          after.tcpi_notsent_bytes;
+		by_sent =
+			after.tcpi_bytes_sent - after.tcpi_bytes_retrans + after.tcpi_notsent_bytes;
 		if (by_acked - by_sent > 1)
 			return -EPROTO;
 		*bytes = by_sent;

@@ -171,7 +171,8 @@ static enum path choose_path(struct conn *c, int fd)
 	if (__builtin_expect(conn_take_back_due(c), 0))
 		return take_back(c, fd) ? PATH_TCP : PATH_BUSY;
 	if (__builtin_expect(peer_closed(c) || (atomic_load_explicit(&c->row->tx_flags, RELAXED) &
-	                                        FAB_TXF_SHUT), 0)) {
+	                                        FAB_TXF_SHUT),
+	                     0)) {
 		abandon_ring(c);
 		return PATH_TCP;
 	}

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
-#include <string.h>
 
 #include "fabric/reason.h"
 #include "sock/libc.h"
@@ -14,30 +13,30 @@
 #include "sock/usermem.h"
 
 /* Run @real between the two halves of a kernel call. */
-#define RX(fd, iov, cnt, flags, real)                                  \
-	do {                                                           \
-		struct sock *s_ = sock_get(fd);                        \
-		ssize_t r_, in_;                                       \
-		if (!s_)                                               \
-			return real;                                   \
-		if (sock_rx(s_, fd, iov, cnt, flags, &in_))            \
-			return in_;                                    \
-		r_ = real;                                             \
-		sock_rx_done(s_, in_, r_, flags);                           \
-		return r_;                                             \
+#define RX(fd, iov, cnt, flags, real)                       \
+	do {                                                \
+		struct sock *s_ = sock_get(fd);             \
+		ssize_t r_, in_;                            \
+		if (!s_)                                    \
+			return real;                        \
+		if (sock_rx(s_, fd, iov, cnt, flags, &in_)) \
+			return in_;                         \
+		r_ = real;                                  \
+		sock_rx_done(s_, in_, r_, flags);           \
+		return r_;                                  \
 	} while (0)
 
-#define TX(fd, iov, cnt, flags, real)                                  \
-	do {                                                           \
-		struct sock *s_ = sock_get(fd);                        \
-		ssize_t r_, in_;                                       \
-		if (!s_)                                               \
-			return real;                                   \
-		if (sock_tx(s_, fd, iov, cnt, flags, &in_))            \
-			return in_;                                    \
-		r_ = real;                                             \
-		sock_tx_done(s_, in_, r_);                                  \
-		return r_;                                             \
+#define TX(fd, iov, cnt, flags, real)                       \
+	do {                                                \
+		struct sock *s_ = sock_get(fd);             \
+		ssize_t r_, in_;                            \
+		if (!s_)                                    \
+			return real;                        \
+		if (sock_tx(s_, fd, iov, cnt, flags, &in_)) \
+			return in_;                         \
+		r_ = real;                                  \
+		sock_tx_done(s_, in_, r_);                  \
+		return r_;                                  \
 	} while (0)
 
 HOOK ssize_t read(int fd, void *buf, size_t len)
@@ -246,8 +245,8 @@ HOOK int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct times
 void __chk_fail(void) __attribute__((noreturn));
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
-ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
-                       struct sockaddr *addr, socklen_t *alen);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *addr,
+                       socklen_t *alen);
 
 HOOK ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 {

@@ -58,9 +58,9 @@ struct epobj {
 	_Atomic int fds;
 	int fd;
 	_Atomic unsigned nsmc;
-	_Atomic bool nested; /* watched itself: the kernel's descriptor must fire */
-	unsigned vectors;  /* registered in the kernel instance, or in aux */
-	privfd_t aux;      /* nested: holds the vectors, so that their edges can be
+	_Atomic bool nested;  /* watched itself: the kernel's descriptor must fire */
+	unsigned vectors;     /* registered in the kernel instance, or in aux */
+	privfd_t aux;         /* nested: holds the vectors, so that their edges can be
 	                    * taken without touching the program's events */
 	_Atomic int sleepers; /* threads that are, or may be, in the kernel */
 	unsigned turn;
@@ -480,7 +480,8 @@ static int kernel_wait(struct epobj *ep, int fd, struct epoll_event *out, int ma
 	if (max > MAX_KERNEL)
 		max = MAX_KERNEL;
 	if (ns >= 0)
-		ms = (ns + 999999) / 1000000 > INT32_MAX ? INT32_MAX : (int)((ns + 999999) / 1000000);
+		ms = (ns + 999999) / 1000000 > INT32_MAX ? INT32_MAX
+		                                         : (int)((ns + 999999) / 1000000);
 	atomic_fetch_add(&ep->sleepers, 1);
 	n = LIBC(epoll_pwait)(fd, buf, max, ms, mask);
 	atomic_fetch_sub(&ep->sleepers, 1);
@@ -823,8 +824,9 @@ HOOK int epoll_pwait2(int fd, struct epoll_event *ev, int max, const struct time
 		deadline = wait_deadline_in(ts->tv_sec, ts->tv_nsec);
 	if (deadline != WAIT_FOREVER) {
 		now = sys_now_ns();
-		ms = deadline - now > 2000000000000000ull ? 2000000000
-		                                          : (int)((deadline - now + 999999) / 1000000);
+		ms = deadline - now > 2000000000000000ull
+		             ? 2000000000
+		             : (int)((deadline - now + 999999) / 1000000);
 	}
 	return wait_common(fd, ev, max, deadline, mask, ms);
 }

@@ -41,8 +41,8 @@ struct pset {
 	struct spin *spin;
 };
 
-static __thread struct spin thread_spin __attribute__((tls_model("initial-exec"))) = { SPIN_START_NS,
-	                                                                               0 };
+static __thread struct spin thread_spin
+	__attribute__((tls_model("initial-exec"))) = { SPIN_START_NS, 0 };
 
 /* Which entries are ours? Returns how many. */
 static unsigned classify(struct pset *p)
@@ -151,7 +151,8 @@ static int sleep_kernel(struct pset *p, uint64_t deadline, bool vectors)
 
 	if (vectors) {
 		p->kern[n].fd = wait_vectors_fd();
-		if (p->kern[n].fd < 0 && (deadline == WAIT_FOREVER || deadline > sys_now_ns() + NAP_NS))
+		if (p->kern[n].fd < 0 &&
+		    (deadline == WAIT_FOREVER || deadline > sys_now_ns() + NAP_NS))
 			deadline = sys_now_ns() + NAP_NS; /* no descriptor left to be rung by */
 		p->kern[n].events = POLLIN;
 		p->kern[n].revents = 0;
@@ -403,8 +404,7 @@ HOOK int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
 	uint64_t now, deadline = WAIT_FOREVER, left;
 	int res;
 
-	if (n <= 0 || !select_followed(n, r, w, e) ||
-	    (tv && (tv->tv_sec < 0 || tv->tv_usec < 0)))
+	if (n <= 0 || !select_followed(n, r, w, e) || (tv && (tv->tv_sec < 0 || tv->tv_usec < 0)))
 		return LIBC(select)(n, r, w, e, tv);
 	if (tv)
 		deadline = wait_deadline_in(tv->tv_sec, tv->tv_usec * 1000);

@@ -51,8 +51,7 @@ static size_t piece(struct sock *s, ssize_t left)
 
 static bool may_not_wait(struct sock *s, int flags)
 {
-	return (flags & MSG_DONTWAIT) ||
-	       atomic_load_explicit(&s->nonblock, memory_order_relaxed);
+	return (flags & MSG_DONTWAIT) || atomic_load_explicit(&s->nonblock, memory_order_relaxed);
 }
 
 static void begin_wait(struct sock *s, bool *slept)
@@ -75,7 +74,6 @@ static bool peek_short(struct sock *s, int fd, ssize_t n, ssize_t total, int fla
 	return conn_rx_on_ring(&s->conn) && (uint64_t)n < peek_goal(s, total) &&
 	       !may_not_wait(s, flags) && !tcp_peer_finished(fd);
 }
-
 
 static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags,
                        bool *slept)
@@ -216,8 +214,7 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 			return finish(ret, n > 0 ? sent + n : sent);
 		}
 		if (n != -EAGAIN ||
-		    (may_not_wait(s, flags) &&
-		     ((flags & MSG_DONTWAIT) || sock_nonblocking(s, fd))))
+		    (may_not_wait(s, flags) && ((flags & MSG_DONTWAIT) || sock_nonblocking(s, fd))))
 			return finish(ret, sent ? sent : n);
 		begin_wait(s, slept);
 		n = wait_writable(s, fd, &deadline);

@@ -10,7 +10,7 @@ static _Atomic int end;
 
 static struct obj *_Atomic *chunk_make(unsigned i)
 {
-	struct obj *_Atomic *none = NULL, *_Atomic *fresh;
+	struct obj *_Atomic *none = NULL, *_Atomic * fresh;
 	const size_t bytes = FDTAB_CHUNK * sizeof(*fresh);
 
 	fresh = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -22,8 +22,8 @@ void libc_init(void)
 	int saved = errno;
 	void *f;
 
-#define LIBC_LOOKUP(ret, name, args)                                                     \
-	f = dlsym(RTLD_NEXT, #name);                                                     \
+#define LIBC_LOOKUP(ret, name, args) \
+	f = dlsym(RTLD_NEXT, #name); \
 	__atomic_store_n((void **)&libc_next.name, f ? f : (void *)missing, __ATOMIC_RELAXED);
 	LIBC_FUNCTIONS(LIBC_LOOKUP)
 #undef LIBC_LOOKUP

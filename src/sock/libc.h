@@ -7,8 +7,8 @@
 #define OPENISM_SOCK_LIBC_H
 
 #include <poll.h>
-#include <stdarg.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -33,8 +33,7 @@
 	X(ssize_t, readv, (int, const struct iovec *, int))                                      \
 	X(ssize_t, preadv2, (int, const struct iovec *, int, off64_t, int))                      \
 	X(ssize_t, send, (int, const void *, size_t, int))                                       \
-	X(ssize_t, sendto,                                                                       \
-	  (int, const void *, size_t, int, const struct sockaddr *, socklen_t))                  \
+	X(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t)) \
 	X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                   \
 	X(int, sendmmsg, (int, struct mmsghdr *, unsigned, int))                                 \
 	X(ssize_t, write, (int, const void *, size_t))                                           \
@@ -96,10 +95,10 @@ extern _Atomic int libc_ready;
 void libc_init(void);
 
 /* The next definition of @name: LIBC(send)(fd, buf, len, flags). */
-#define LIBC(name)                                                                           \
-	(*(__builtin_expect(__atomic_load_n((int *)&libc_ready, __ATOMIC_ACQUIRE), 1)        \
-	           ? (void)0                                                                 \
-	           : libc_init(),                                                            \
+#define LIBC(name)                                                                    \
+	(*(__builtin_expect(__atomic_load_n((int *)&libc_ready, __ATOMIC_ACQUIRE), 1) \
+	           ? (void)0                                                          \
+	           : libc_init(),                                                     \
 	   libc_next.name))
 
 /* Marks a hook: the only symbols that the library exports. */

@@ -37,8 +37,8 @@ static void pool_put(struct sock *s)
 static void pool_grow(void)
 {
 	const size_t bytes = 65536;
-	struct sock *s = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-	                      0);
+	struct sock *s =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (s == MAP_FAILED)
 		return;

@@ -28,23 +28,23 @@ struct member; /* one registration in an epoll instance */
 
 struct sock {
 	struct obj obj;
-	_Atomic int fds;          /* descriptors of this process */
+	_Atomic int fds; /* descriptors of this process */
 	_Atomic bool listening;
-	_Atomic bool connecting;  /* claimed before it was established */
-	_Atomic bool nonblock;    /* O_NONBLOCK as far as we know, see sock_nonblocking() */
-	_Atomic bool left;        /* our part of the row is given up, see sock_leaving() */
-	_Atomic bool smc;         /* a direction left TCP; our epolls know */
-	_Atomic int32_t pid;      /* process whose claim the row has last seen */
-	uint32_t pin_wanted;      /* reason to stay on TCP, found before the claim */
-	uint32_t want_rcvbuf;     /* wished size of the DMB, 0 = default */
-	_Atomic int waiters;      /* calls that sleep on it in this process */
-	privfd_t limbo;           /* closed while a call slept: keeps it open until then */
+	_Atomic bool connecting; /* claimed before it was established */
+	_Atomic bool nonblock;   /* O_NONBLOCK as far as we know, see sock_nonblocking() */
+	_Atomic bool left;       /* our part of the row is given up, see sock_leaving() */
+	_Atomic bool smc;        /* a direction left TCP; our epolls know */
+	_Atomic int32_t pid;     /* process whose claim the row has last seen */
+	uint32_t pin_wanted;     /* reason to stay on TCP, found before the claim */
+	uint32_t want_rcvbuf;    /* wished size of the DMB, 0 = default */
+	_Atomic int waiters;     /* calls that sleep on it in this process */
+	privfd_t limbo;          /* closed while a call slept: keeps it open until then */
 	struct conn conn;
 	struct spin rx_spin;
 	struct spin tx_spin;
-	struct member *members;   /* under the epoll lock */
+	struct member *members; /* under the epoll lock */
 	struct sock *next_free;
-	struct sock *gone_next;   /* closed in a signal handler, see calls_epoll.c */
+	struct sock *gone_next; /* closed in a signal handler, see calls_epoll.c */
 };
 
 /* ---- descriptor table */

@@ -13,8 +13,8 @@
 
 #include "smc/iov.h"
 
-#define USERMEM_LOW 65536u              /* nothing is mapped below */
-#define USERMEM_HIGH (1ull << 56)       /* nor above, on any machine we know */
+#define USERMEM_LOW 65536u        /* nothing is mapped below */
+#define USERMEM_HIGH (1ull << 56) /* nor above, on any machine we know */
 
 static inline bool usermem_pointer_ok(const void *p)
 {
