@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fabric/reason.h"
 #include "ismd/conn.h"
 #include "ismd/ctl.h"
 #include "ismd/fetch.h"
-#include "fabric/reason.h"
 #include "ismd/ismd.h"
 #include "ismd/jsonout.h"
 #include "ismd/lgr.h"
