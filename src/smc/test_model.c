@@ -375,6 +375,8 @@ static void *writer(void *arg)
 			nap(&r);
 		if (j->flips && rnd(&r, 8) == 0)
 			conn_tx_to_tcp(c);
+		if (conn_take_back_due(c))
+			conn_take_back(c, j->p->fd[j->s]);
 		if (sys_now_ns() > give_up)
 			job_broken(j, j->s, "write stands still", pos, n);
 	}
@@ -454,9 +456,12 @@ static void run_threads(uint64_t seed)
 		pthread_create(&rd[s], NULL, reader, &jobs[s]);
 	}
 	pthread_create(&look, NULL, onlooker, &jobs[rnd(&r, 2)]);
-	if (rnd(&r, 4) == 0) {
-		usleep(rnd(&r, 20000));
-		conn_pin(&p->c[rnd(&r, 2)], FAB_REASON_OI_OOB);
+	if (rnd(&r, 2) == 0) {
+		usleep(rnd(&r, 10000));
+		if (rnd(&r, 3) == 0)
+			conn_pin(&p->c[rnd(&r, 2)], FAB_REASON_OI_OOB);
+		else
+			conn_return(&p->c[rnd(&r, 2)], FAB_REASON_OI_EXEC);
 	}
 	for (int s = 0; s < 2; s++) {
 		pthread_join(w[s], NULL);
