@@ -279,7 +279,7 @@ static void hits_then_put(void *arg)
 {
 	for (int i = 0; i < 20; i++) {
 		pthread_kill(victim, SIGUSR1);
-		sleep_ms(5);
+		stage_wait(&twin_signals, i + 1); /* or two become one */
 	}
 	put_pat(peer_fd, 1, 0, 10, 0);
 }

@@ -363,3 +363,44 @@ CASE(brief_threads)
 	get_pat(p.s, 1, 0, 10, 0);
 	pair_close(&p);
 }
+
+/* The reader closes both ends the moment it has the data, while the thread that
+ * sent them may still be inside send(): a call holds what it works on. */
+struct racer {
+	_Atomic int fd; /* to send on, -1: none, -2: end */
+};
+
+static void *racing_sender(void *arg)
+{
+	struct racer *r = arg;
+	char b[100];
+
+	pat_fill(b, 1, 0, 100);
+	for (;;) {
+		int fd = r->fd;
+
+		if (fd == -2)
+			return NULL;
+		if (fd < 0)
+			continue;
+		r->fd = -1;
+		EXPECT_EQ(send(fd, b, 100, MSG_NOSIGNAL), 100);
+	}
+}
+
+CASE_T(close_races_with_send, 20)
+{
+	struct racer r = { .fd = -1 };
+	pthread_t t = twin_thread(racing_sender, &r);
+
+	for (int i = 0; i < 400; i++) {
+		struct pair p = i % 4 ? pair_settled(FAM_4) : pair_open(FAM_4);
+
+		r.fd = p.c;
+		get_pat(p.s, 1, 0, 100, 0);
+		EXPECT_EQ(close(p.c), 0);
+		EXPECT_EQ(close(p.s), 0);
+	}
+	r.fd = -2;
+	twin_join(t);
+}
