@@ -164,6 +164,38 @@ static void the_last_tcp_byte_after_both_ends_finished(void **state)
 	assert_int_equal(pair_await(now, 1, buf, 1), 0);
 }
 
+/* A reset behind the FIN; and one without: what had arrived is read all the same. */
+
+static void a_reset_after_the_end_hides_nothing(void **state)
+{
+	unsigned char buf[100];
+
+	pair_fill(0, 0, buf, sizeof(buf));
+	assert_int_equal(send(now->fd[0], buf, sizeof(buf), 0), sizeof(buf));
+	put(100, 100); /* the ring */
+	close(now->fd[0]);
+	now->fd[0] = -1;
+	usleep(20000);
+	assert_int_equal(send(now->fd[1], "x", 1, MSG_NOSIGNAL), 1);
+	usleep(20000);
+	expect(0, 200);
+}
+
+static void a_reset_hides_nothing(void **state)
+{
+	struct linger hard = { .l_onoff = 1 };
+	unsigned char buf[100];
+
+	pair_fill(0, 0, buf, sizeof(buf));
+	assert_int_equal(send(now->fd[0], buf, sizeof(buf), 0), sizeof(buf));
+	put(100, 100); /* the ring */
+	setsockopt(now->fd[0], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(now->fd[0]);
+	now->fd[0] = -1;
+	usleep(20000);
+	expect(0, 200);
+}
+
 /* ---- a thread that asked for room without the lock, and was away for long */
 
 static void an_old_consumer_position_gives_no_room(void **state)
@@ -255,6 +287,8 @@ int main(int argc, char **argv)
 		TEST(tcp_after_the_ring_does_not_overtake_it),
 		TEST(tcp_after_the_ring_does_not_overtake_nothing),
 		TEST(the_last_tcp_byte_after_both_ends_finished),
+		TEST(a_reset_after_the_end_hides_nothing),
+		TEST(a_reset_hides_nothing),
 		TEST(an_old_consumer_position_gives_no_room),
 		TEST(to_tcp_during_a_take_back_waits),
 		TEST(close_after_a_take_back_is_a_fin),
