@@ -236,6 +236,8 @@ struct fab_dmb {
 	2u /* no, and the consumer stopped at cons: take back what
                           * lies behind it and send that by TCP */
 
+#define FAB_RX_TAKEN 3u /* producer, by compare-and-swap from RETURN: it has begun */
+
 #define FAB_DMB_RING_OFFSET 4096u
 
 /* What one side of a segment offers to the other. */

@@ -277,7 +277,8 @@ void ism_claim_fd(struct ism_table *t, struct fab_row *row, int fd)
 		                      .gen = atomic_load(&row->gen) };
 
 	head_init(&m.head, FAB_MSG_CLAIM_FD);
-	pthread_mutex_lock(&ism_client.lock);
+	if (pthread_mutex_trylock(&ism_client.lock) != 0)
+		return;
 	if (!ism_client.inherited)
 		client_send(&m, sizeof(m), &fd, 1);
 	pthread_mutex_unlock(&ism_client.lock);

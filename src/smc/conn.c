@@ -4,6 +4,7 @@
 #include "smc/conn.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/sys.h"
@@ -87,7 +88,9 @@ static void pin(struct conn *c, uint32_t reason, uint32_t rx_open)
 	atomic_fetch_or(&c->row->flags, FAB_ROWF_PINNED);
 	atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
 	if (conn_linked(c)) {
-		conn_tx_to_tcp(c);
+		/* the peer may be in the middle of a read, a moment */
+		for (int i = 0; i < 1000 && !conn_tx_to_tcp(c); i++)
+			sched_yield();
 		atomic_store(&c->rx->rx_open, rx_open);
 	}
 	ism_row_dirty(c->table, c->row);

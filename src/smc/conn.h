@@ -67,10 +67,19 @@ void conn_return(struct conn *c, uint32_t reason);
  * when nothing is left to send. */
 static inline bool conn_take_back_due(struct conn *c)
 {
-	return atomic_load_explicit(&c->tx->rx_open, memory_order_acquire) == FAB_RX_RETURN &&
+	return atomic_load_explicit(&c->tx->rx_open, memory_order_acquire) >= FAB_RX_RETURN &&
 	       (atomic_load_explicit(&c->row->tx_gate, memory_order_relaxed) & FAB_GATE_RING);
 }
 bool conn_take_back(struct conn *c, int fd);
+
+/* After conn_return(): this process reads through the library after all. */
+void conn_unfreeze_slow(struct conn *c);
+
+static inline void conn_unfreeze(struct conn *c)
+{
+	if (__builtin_expect(atomic_load_explicit(&c->row->rx_frozen, memory_order_relaxed), 0))
+		conn_unfreeze_slow(c);
+}
 
 /* Descriptor @fd is about to be closed; @other still is the same socket, or -1. ismd
  * must not look for the row at a number that may be somebody else's next. */

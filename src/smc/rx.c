@@ -70,9 +70,11 @@ static void follow(struct conn *c, uint32_t seq)
 /* The peer left TCP after limit bytes: how many of them are still to be read? */
 static int learn_limit(struct conn *c, int fd, uint32_t seq)
 {
-	uint64_t limit = atomic_load_explicit(&c->rx->limit[seq % FAB_SWITCH_LIMITS], RELAXED), got;
+	uint64_t limit = atomic_load_explicit(&c->rx->limit[seq % FAB_SWITCH_LIMITS], RELAXED), got,
+		 waiting;
 	int64_t left;
-	int r = tcp_count_read(fd, &got);
+	bool reset;
+	int r = tcp_count_read(fd, &got, &waiting, &reset);
 
 	if (r < 0)
 		return r;
@@ -81,9 +83,41 @@ static int learn_limit(struct conn *c, int fd, uint32_t seq)
 		left = 0;
 	if (left > 1ll << 40)
 		return -EPROTO;
+	if (reset) {
+		/* One byte in doubt. All that waits there lies before the switch, if
+		 * it is the last one; else nobody can tell. */
+		if (atomic_load_explicit(&c->rx->seq, RELAXED) != seq)
+			return -EPROTO;
+		if ((uint64_t)left == waiting + 1)
+			left--;
+	}
 	atomic_store_explicit(&c->row->rx_remaining, (uint64_t)left, RELAXED);
 	atomic_store_explicit(&c->row->rx_have_limit, 1, RELAXED);
 	return 0;
+}
+
+/*
+ * We had asked the peer to take back what is unread here, for somebody who reads
+ * without us; but now it is we who read again. If the peer has not begun, the bytes
+ * stay where they are.
+ */
+static bool unfreeze(struct conn *c)
+{
+	uint32_t asked = FAB_RX_RETURN;
+
+	if (!atomic_compare_exchange_strong(&c->rx->rx_open, &asked, FAB_RX_CLOSED))
+		return false;
+	atomic_store(&c->row->rx_frozen, 0);
+	return true;
+}
+
+void conn_unfreeze_slow(struct conn *c)
+{
+	if (!side_lock(&c->row->rx_lock))
+		return;
+	if (atomic_load(&c->row->rx_frozen))
+		unfreeze(c);
+	side_unlock(&c->row->rx_lock);
 }
 
 /* Where do the next bytes come from, and how many are (or may be) there?
@@ -93,6 +127,7 @@ static enum source source(struct conn *c, int fd, uint64_t *avail)
 	struct fab_row *row = c->row;
 	uint64_t prod, cons, limit;
 	uint32_t seq, have;
+	int r;
 
 	for (;;) {
 		seq = atomic_load_explicit(&c->rx->seq, memory_order_acquire);
@@ -103,9 +138,11 @@ static enum source source(struct conn *c, int fd, uint64_t *avail)
 		if (!(have & 1)) {
 			if (seq == have)
 				return SRC_TCP;
-			if (!atomic_load_explicit(&row->rx_have_limit, RELAXED) &&
-			    learn_limit(c, fd, have + 1) < 0)
-				return SRC_BAD;
+			r = atomic_load_explicit(&row->rx_have_limit, RELAXED)
+			            ? 0
+			            : learn_limit(c, fd, have + 1);
+			if (r < 0)
+				return r == -EAGAIN ? SRC_NONE : SRC_BAD;
 			*avail = atomic_load_explicit(&row->rx_remaining, RELAXED);
 			if (*avail)
 				return SRC_TCP;
@@ -122,7 +159,8 @@ static enum source source(struct conn *c, int fd, uint64_t *avail)
 			*avail = prod - cons;
 			if (*avail > c->size)
 				return SRC_BAD;
-			if (seq == have && atomic_load_explicit(&row->rx_frozen, RELAXED))
+			if (seq == have && atomic_load_explicit(&row->rx_frozen, RELAXED) &&
+			    !unfreeze(c))
 				return SRC_NONE; /* it will come by TCP */
 			if (*avail)
 				return SRC_RING;

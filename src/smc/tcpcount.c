@@ -73,20 +73,25 @@ int tcp_count_written(int fd, uint64_t *bytes, uint64_t *unsent)
 	return r < 0 ? r : -EAGAIN;
 }
 
+/*
+ * When both ends have finished, the kernel keeps TIME_WAIT elsewhere and our socket
+ * shows CLOSE, with the FIN counted; after a reset too, and then it may be counted
+ * or not.
+ */
 static bool fin_received(unsigned state)
 {
-	return state == TCPS_CLOSE_WAIT || state == TCPS_LAST_ACK || state == TCPS_CLOSING ||
-	       state == TCPS_TIME_WAIT;
+	return state == TCPS_CLOSE || state == TCPS_CLOSE_WAIT || state == TCPS_LAST_ACK ||
+	       state == TCPS_CLOSING || state == TCPS_TIME_WAIT;
 }
 
 bool tcp_peer_finished(int fd)
 {
 	struct tcp_info ti;
 
-	return info(fd, &ti) == 0 && (fin_received(ti.tcpi_state) || ti.tcpi_state == TCPS_CLOSE);
+	return info(fd, &ti) == 0 && fin_received(ti.tcpi_state);
 }
 
-int tcp_count_read(int fd, uint64_t *bytes)
+int tcp_count_read(int fd, uint64_t *bytes, uint64_t *waiting, bool *reset)
 {
 	struct tcp_info before, after;
 	int unread, r;
@@ -103,6 +108,8 @@ int tcp_count_read(int fd, uint64_t *bytes)
 			continue;
 		*bytes = after.tcpi_bytes_received - fin_received(after.tcpi_state) -
 		         (uint64_t)unread;
+		*waiting = (uint64_t)unread;
+		*reset = after.tcpi_state == TCPS_CLOSE && (sys_poll_now(fd, 0) & POLLERR);
 		return 0;
 	}
 	return r < 0 ? r : -EAGAIN;

@@ -63,7 +63,7 @@ static bool to_ring(struct conn *c, int fd)
 	if (!atomic_compare_exchange_strong(&c->row->tx_gate, &none, FAB_GATE_RING))
 		return false;
 	r = tcp_count_written(fd, &written, &unsent);
-	if (r < 0)
+	if (r < 0 && r != -EAGAIN)
 		atomic_fetch_or(&c->row->tx_flags, FAB_TXF_NO_SMC);
 	if (r < 0 || (unsent > 0 && unsent < FEW_UNSENT)) {
 		atomic_store(&c->row->tx_gate, 0);
@@ -106,8 +106,12 @@ static bool take_back(struct conn *c, int fd)
 {
 	struct fab_row *row = c->row;
 	uint64_t prod = atomic_load_explicit(&row->tx_prod, RELAXED), at;
+	uint32_t asked = FAB_RX_RETURN;
 
 	if (!(atomic_load(&row->tx_flags) & FAB_TXF_BACK)) {
+		if (!atomic_compare_exchange_strong(&c->tx->rx_open, &asked, FAB_RX_TAKEN) &&
+		    asked != FAB_RX_TAKEN)
+			return to_tcp(c); /* the consumer reads on, after all */
 		at = atomic_load_explicit(&c->tx->cons, memory_order_acquire);
 		if (prod - at > c->size)
 			at = prod;

@@ -91,7 +91,7 @@ HOOK int listen(int fd, int backlog)
 
 static int accepted(int listener, int fd, int flags)
 {
-	struct sock *s = sock_get(listener);
+	struct sock *s = sock_get(listener), *l;
 
 	if (fd < 0)
 		return fd;
@@ -99,8 +99,13 @@ static int accepted(int listener, int fd, int flags)
 		sock_forget(fd);
 		return fd;
 	}
+	l = s;
 	s = sock_track(fd);
 	followed(s, flags);
+	if (s && l) { /* the kernel hands options of the listener down */
+		s->pin_wanted = l->pin_wanted;
+		s->want_rcvbuf = l->want_rcvbuf;
+	}
 	if (s)
 		sock_claim(s, fd, FAB_ROLE_ACCEPT);
 	return fd;

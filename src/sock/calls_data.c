@@ -68,7 +68,8 @@ HOOK ssize_t preadv2(int fd, const struct iovec *iov, int cnt, off_t off, int fl
 
 	if (!s)
 		return LIBC(preadv2)(fd, iov, cnt, off, flags);
-	return readv(fd, iov, cnt);
+	RX(fd, iov, (size_t)cnt, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0,
+	   LIBC(preadv2)(fd, iov, cnt, off, flags));
 }
 
 HOOK ssize_t preadv64v2(int fd, const struct iovec *iov, int cnt, off64_t off, int flags)
@@ -140,7 +141,8 @@ HOOK ssize_t pwritev2(int fd, const struct iovec *iov, int cnt, off_t off, int f
 
 	if (!s)
 		return LIBC(pwritev2)(fd, iov, cnt, off, flags);
-	return writev(fd, iov, cnt);
+	TX(fd, iov, (size_t)cnt, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0,
+	   LIBC(pwritev2)(fd, iov, cnt, off, flags));
 }
 
 HOOK ssize_t pwritev64v2(int fd, const struct iovec *iov, int cnt, off64_t off, int flags)
@@ -202,6 +204,15 @@ HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 
 /* ---- several messages in one call */
 
+static size_t message_size(const struct msghdr *m)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < m->msg_iovlen; i++)
+		sum += m->msg_iov[i].iov_len;
+	return sum;
+}
+
 HOOK int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 {
 	unsigned i;
@@ -214,6 +225,8 @@ HOOK int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 		if (r < 0)
 			return i ? (int)i : -1;
 		v[i].msg_len = (unsigned)r;
+		if ((size_t)r < message_size(&v[i].msg_hdr))
+			return (int)i + 1; /* what follows would tear it apart */
 	}
 	return (int)i;
 }

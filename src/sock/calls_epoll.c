@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 
 #include "base/sys.h"
+#include "fabric/reason.h"
 #include "smc/lock.h"
 #include "sock/libc.h"
 #include "sock/ready.h"
@@ -137,9 +138,12 @@ static struct member *marker(uint64_t data)
 {
 	uint64_t base = (uint64_t)(uintptr_t)slab;
 
-	if (!slab || data < base || data >= (uint64_t)(uintptr_t)slab_next)
+	if (!slab || data < base || data >= base + SLAB_BYTES)
 		return NULL;
-	return (data - base) % sizeof(struct member) ? NULL : (struct member *)(uintptr_t)data;
+	/* A member that another process made after the fork is nobody here. */
+	if ((data - base) % sizeof(struct member) || data >= (uint64_t)(uintptr_t)slab_next)
+		return slab;
+	return (struct member *)(uintptr_t)data;
 }
 
 static void unlink_from_sock(struct member *m)
@@ -758,6 +762,8 @@ static int change_kernel(struct epobj *ep, struct sock *s, int op, int fd, struc
 	r = LIBC(epoll_ctl)(ep->fd, op, fd, &kernel);
 	if (r == 0 && m)
 		member_set(m, ev);
+	else if (r == 0)
+		sock_pin(s, FAB_REASON_OI_BYPASS); /* no memory to watch it ourselves */
 	else if (m && fresh)
 		member_free(m);
 	return r;
@@ -774,6 +780,9 @@ HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 		r = LIBC(epoll_ctl)(epfd, op, fd, ev);
 		if (r == 0 && op != EPOLL_CTL_DEL)
 			epoll_mark_nested(fd);
+		/* An instance that we do not know: its members have to stay the kernel's. */
+		if (r == 0 && op != EPOLL_CTL_DEL && s && !ep && !atomic_load(&s->listening))
+			sock_pin(s, FAB_REASON_OI_BYPASS);
 		return r;
 	}
 	if (s->conn.row)

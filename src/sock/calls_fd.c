@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/sys.h"
@@ -53,12 +54,16 @@ HOOK int dup(int fd)
 static int dup_onto(int from, int to, int flags, bool three)
 {
 	struct obj *old = NULL;
+	struct rlimit rl;
 	bool closed = false;
 	int r;
 
 	if (sock_get(from) && sock_foreign_process())
 		sock_return(sock_get(from), FAB_REASON_OI_EXEC); /* for a vfork() child's exec */
-	if (from == to || sys_fcntl(from, F_GETFD, 0) < 0 || sock_foreign_process())
+	/* What is going to fail must not end the connection at @to. */
+	if (from == to || to < 0 || (three && (flags & ~O_CLOEXEC)) ||
+	    (SYS4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && (rlim_t)to >= rl.rlim_cur) ||
+	    sys_fcntl(from, F_GETFD, 0) < 0 || sock_foreign_process())
 		return three ? LIBC(dup3)(from, to, flags) : LIBC(dup2)(from, to);
 	privfd_evict(to);
 	if (fdtab_get(to))

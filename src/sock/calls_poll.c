@@ -52,8 +52,13 @@ static unsigned classify(struct pset *p)
 	for (nfds_t i = 0; i < p->n; i++) {
 		struct sock *s = p->user[i].fd >= 0 ? sock_get(p->user[i].fd) : NULL;
 
-		p->smc[i] = s && ready_is_smc(s, p->user[i].fd) ? s : NULL;
+		p->smc[i] = NULL;
 		p->gated[i] = NULL;
+		if (s && sock_look_begin(s, p->user[i].fd)) {
+			if (ready_is_smc(s, p->user[i].fd))
+				p->smc[i] = s;
+			sock_look_end(s);
+		}
 		n += p->smc[i] != NULL;
 		p->foreign |= !p->smc[i] && p->user[i].fd >= 0;
 		epoll_mark_nested(p->user[i].fd);
@@ -61,13 +66,29 @@ static unsigned classify(struct pset *p)
 	return n;
 }
 
+/* Another thread may close a member at any time: each look makes sure of it. */
+static short look(struct pset *p, nfds_t i)
+{
+	struct sock *s = p->smc[i];
+	short r = 0;
+
+	if (!s)
+		return 0;
+	if (!sock_look_begin(s, p->user[i].fd)) {
+		p->smc[i] = NULL;
+		return 0;
+	}
+	r = ready_ring_events(s, p->user[i].events);
+	sock_look_end(s);
+	return r;
+}
+
 static int ring_ready(struct pset *p)
 {
 	int n = 0;
 
 	for (nfds_t i = 0; i < p->n; i++)
-		if (p->smc[i] && ready_ring_events(p->smc[i], p->user[i].events))
-			n++;
+		n += look(p, i) != 0;
 	return n;
 }
 
@@ -81,8 +102,10 @@ static void fill_kernel(struct pset *p)
 	for (nfds_t i = 0; i < p->n; i++) {
 		p->kern[i] = p->user[i];
 		p->kern[i].revents = 0;
-		if (p->smc[i])
+		if (p->smc[i] && sock_look_begin(p->smc[i], p->user[i].fd)) {
 			p->kern[i].events = ready_kernel_events(p->smc[i], p->user[i].events);
+			sock_look_end(p->smc[i]);
+		}
 	}
 }
 
@@ -94,8 +117,8 @@ static int merge(struct pset *p)
 	for (nfds_t i = 0; i < p->n; i++) {
 		short r = p->kern[i].revents;
 
-		if (p->smc[i] && !(r & POLLNVAL))
-			r |= ready_ring_events(p->smc[i], p->user[i].events);
+		if (!(r & POLLNVAL))
+			r |= look(p, i);
 		p->user[i].revents = r;
 		n += r != 0;
 	}
@@ -105,33 +128,43 @@ static int merge(struct pset *p)
 static void arm_all(struct pset *p)
 {
 	for (nfds_t i = 0; i < p->n; i++)
-		if (p->smc[i])
+		if (p->smc[i] && sock_look_begin(p->smc[i], p->user[i].fd)) {
 			ready_arm(p->smc[i], p->user[i].fd, p->user[i].events, FAB_ARM_RING);
+			sock_look_end(p->smc[i]);
+		}
 }
 
 /* Entries without a verdict are counted in the kernel; false if one of them was
  * married just now, so that the set has to be looked at again. */
 static bool gates_enter(struct pset *p)
 {
-	for (nfds_t i = 0; i < p->n; i++) {
+	bool in = true;
+
+	for (nfds_t i = 0; i < p->n && in; i++) {
 		struct sock *s = p->user[i].fd >= 0 ? sock_get(p->user[i].fd) : NULL;
 
-		if (!s || p->smc[i] || !s->conn.row || !(p->user[i].events & (POLLIN | POLLRDNORM)))
+		if (!s || p->smc[i] || !s->conn.row ||
+		    !(p->user[i].events & (POLLIN | POLLRDNORM)) ||
+		    !sock_look_begin(s, p->user[i].fd))
 			continue;
-		if (!conn_rx_enter_kernel(&s->conn))
-			return false;
-		p->gated[i] = s;
+		in = conn_rx_enter_kernel(&s->conn);
+		p->gated[i] = in ? s : NULL;
+		sock_look_end(s);
 	}
-	return true;
+	return in;
 }
 
 static void gates_leave(struct pset *p)
 {
-	for (nfds_t i = 0; i < p->n; i++)
-		if (p->gated[i]) {
-			conn_rx_leave_kernel(&p->gated[i]->conn);
-			p->gated[i] = NULL;
+	for (nfds_t i = 0; i < p->n; i++) {
+		struct sock *s = p->gated[i];
+
+		p->gated[i] = NULL;
+		if (s && sock_look_begin(s, p->user[i].fd)) {
+			conn_rx_leave_kernel(&s->conn);
+			sock_look_end(s);
 		}
+	}
 }
 
 static struct timespec *to_timespec(struct timespec *ts, uint64_t ns)

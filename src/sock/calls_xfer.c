@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
+#include <unistd.h>
 
 #include "base/sys.h"
 #include "sock/libc.h"
@@ -95,7 +96,9 @@ HOOK ssize_t sendfile64(int out, int in, off64_t *off, size_t count)
 	size_t sent = 0;
 	ssize_t n;
 
-	if (!s || !s->conn.row || (off && !usermem_pointer_ok(off)))
+	/* What cannot be positioned is refused, by the kernel as well. */
+	if (!s || !s->conn.row || (off && !usermem_pointer_ok(off)) ||
+	    SYS3(SYS_lseek, in, 0, SEEK_CUR) < 0 || !sock_call_begin(s, out))
 		return LIBC(sendfile64)(out, in, off, count);
 	sock_touch(s, out);
 	if (count > 0x7ffff000)
@@ -104,8 +107,10 @@ HOOK ssize_t sendfile64(int out, int in, off64_t *off, size_t count)
 		n = push(s, out, &from, count, &sent);
 	else
 		n = conn_tx_enter_kernel(&s->conn) ? CONN_USE_TCP : -EAGAIN;
-	if (n != CONN_USE_TCP)
+	if (n != CONN_USE_TCP) {
+		sock_call_end(s);
 		return result(n < 0 ? n : (ssize_t)sent);
+	}
 	n = LIBC(sendfile64)(out, in, off, count - sent);
 	sock_tx_done(s, 1, n);
 	return n < 0 && sent ? (ssize_t)sent : n < 0 ? n : n + (ssize_t)sent;
@@ -148,7 +153,7 @@ static ssize_t splice_out(struct sock *s, int fd, int pipe, size_t len, unsigned
 		len = sizeof(buf);
 	iov = (struct iovec){ buf, len };
 	if (!sock_rx(s, fd, &iov, 1, MSG_PEEK | (nonblock ? MSG_DONTWAIT : 0), &n)) {
-		sock_rx_done(s, n, 0, 0);
+		sock_rx_done(s, n, 0, MSG_PEEK);
 		return CONN_USE_TCP;
 	}
 	if (n <= 0)
@@ -157,7 +162,10 @@ static ssize_t splice_out(struct sock *s, int fd, int pipe, size_t len, unsigned
 	if (put <= 0)
 		return put < 0 ? -errno : 0;
 	pos = iov_pos_init(&iov, 1);
-	conn_read(&s->conn, fd, &pos, (size_t)put, CONN_DISCARD);
+	if (sock_look_begin(s, fd)) {
+		conn_read(&s->conn, fd, &pos, (size_t)put, CONN_DISCARD);
+		sock_look_end(s);
+	}
 	return put;
 }
 
@@ -173,9 +181,13 @@ static ssize_t splice_in(struct sock *s, int in, off64_t *in_off, int out, size_
 
 	if (!from.pipe)
 		return -EINVAL;
+	if (!sock_call_begin(s, out))
+		return -EBADF;
 	n = push(s, out, &from, len, &sent);
-	if (n != CONN_USE_TCP)
+	if (n != CONN_USE_TCP) {
+		sock_call_end(s);
 		return n < 0 ? n : (ssize_t)sent;
+	}
 	n = LIBC(splice)(in, in_off, out, NULL, len, flags);
 	sock_tx_done(s, 1, n);
 	return n < 0 ? -errno : n;

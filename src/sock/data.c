@@ -11,7 +11,6 @@
 
 #include "base/sys.h"
 #include "fabric/reason.h"
-#include "smc/tcpcount.h"
 #include "sock/libc.h"
 #include "sock/usermem.h"
 #include "sock/wait.h"
@@ -54,13 +53,6 @@ static bool may_not_wait(struct sock *s, int flags)
 	return (flags & MSG_DONTWAIT) || atomic_load_explicit(&s->nonblock, memory_order_relaxed);
 }
 
-static void begin_wait(struct sock *s, bool *slept)
-{
-	if (!*slept)
-		sock_wait_begin(s);
-	*slept = true;
-}
-
 /* ---- receive */
 
 /* What a peek that waits for all can hope to see in the ring. */
@@ -72,11 +64,10 @@ static uint64_t peek_goal(struct sock *s, ssize_t total)
 static bool peek_short(struct sock *s, int fd, ssize_t n, ssize_t total, int flags)
 {
 	return conn_rx_on_ring(&s->conn) && (uint64_t)n < peek_goal(s, total) &&
-	       !may_not_wait(s, flags) && !tcp_peer_finished(fd);
+	       !may_not_wait(s, flags) && !sys_poll_now(fd, POLLIN);
 }
 
-static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags,
-                       bool *slept)
+static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags)
 {
 	struct iov_pos pos = iov_pos_init(iov, cnt);
 	ssize_t total = iov_total(iov, cnt), got = 0, n;
@@ -93,7 +84,6 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 		n = conn_read(&s->conn, fd, &pos, piece(s, total - got), how);
 		if (n > 0 && (flags & MSG_PEEK) && (flags & MSG_WAITALL) &&
 		    peek_short(s, fd, n, total, flags)) {
-			begin_wait(s, slept);
 			if (wait_readable_bytes(s, fd, peek_goal(s, total), &deadline) < 0)
 				return n;
 			pos = iov_pos_init(iov, cnt);
@@ -116,54 +106,60 @@ static ssize_t rx_loop(struct sock *s, int fd, const struct iovec *iov, size_t c
 			if ((flags & MSG_DONTWAIT) || sock_nonblocking(s, fd))
 				return got ? got : -EAGAIN;
 		}
-		begin_wait(s, slept);
-		fd = sock_wait_fd(s, fd);
+		fd = sock_call_fd(s, fd);
 		n = wait_readable(s, fd, &deadline);
 		if (n == 0 && !s->conn.row)
 			n = -EBADF; /* closed, and no descriptor could be kept for us */
 		if (n < 0)
 			return got ? got : n;
-		fd = sock_wait_fd(s, fd);
+		fd = sock_call_fd(s, fd);
 		how |= CONN_ASK;
 	}
+}
+
+/*
+ * A family member has moved the direction to the rings, and our mapping of them is
+ * still under way (a child that was forked before the marriage).
+ */
+static bool await_link(struct sock *s)
+{
+	struct timespec ms = { 0, 1000000 };
+
+	for (int i = 0; i < 1000 && s->conn.row; i++) {
+		if (conn_linked(&s->conn))
+			return true;
+		nanosleep(&ms, NULL);
+	}
+	return false;
 }
 
 bool sock_rx(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags, ssize_t *ret)
 {
 	struct conn *c = &s->conn;
-	bool slept = false;
 	ssize_t n;
 
 	*ret = 0;
-	if (!c->row || (flags & (MSG_OOB | MSG_ERRQUEUE)))
+	if (!c->row || (flags & (MSG_OOB | MSG_ERRQUEUE)) || !sock_call_begin(s, fd))
 		return false;
 	sock_touch(s, fd);
 	if (!sock_open_rx(s, fd) && conn_rx_enter_kernel(c)) {
 		*ret = 1;
 		return false;
 	}
-	/* Open, but a family member opened it and our mapping is still under way. */
-	for (int i = 0; !conn_linked(c); i++) {
-		struct timespec ms = { 0, 1000000 };
-
-		if (i == 1000)
-			return finish(ret, -ECONNRESET);
-		nanosleep(&ms, NULL);
-	}
-	n = rx_loop(s, fd, iov, cnt, flags, &slept);
-	if (slept)
-		sock_wait_end(s);
+	n = await_link(s) ? rx_loop(s, fd, iov, cnt, flags) : -ECONNRESET;
+	sock_call_end(s);
 	return finish(ret, n);
 }
 
 void sock_rx_done(struct sock *s, ssize_t entered, ssize_t n, int flags)
 {
-	if (!entered || !s->conn.row)
+	if (!entered)
 		return;
 	conn_rx_leave_kernel(&s->conn);
 	if (n > 0 && !(flags & MSG_PEEK))
 		atomic_fetch_add_explicit(&s->conn.row->rx_tcp_bytes, (uint64_t)n,
 		                          memory_order_relaxed);
+	sock_call_end(s);
 }
 
 /* ---- send */
@@ -177,7 +173,7 @@ static ssize_t tx_rest_by_tcp(struct sock *s, int fd, const struct iov_pos *pos,
 	ssize_t n;
 
 	m.msg_iovlen = iov_rest(pos, rest, IOV_MAX, left);
-	n = LIBC(sendmsg)(fd, &m, flags);
+	n = LIBC(sendmsg)(fd, &m, flags | MSG_NOSIGNAL);
 	if (n < 0)
 		n = -errno;
 	conn_tx_done(&s->conn, n);
@@ -186,7 +182,7 @@ static ssize_t tx_rest_by_tcp(struct sock *s, int fd, const struct iov_pos *pos,
 
 /* False: nothing was sent yet and all of it has to go through the kernel. */
 static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags,
-                    ssize_t *ret, bool *slept)
+                    ssize_t *ret)
 {
 	struct iov_pos pos = iov_pos_init(iov, cnt);
 	ssize_t total = iov_total(iov, cnt), sent = 0, n;
@@ -207,8 +203,10 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 			continue;
 		}
 		if (n == CONN_USE_TCP) {
-			if (sent == 0)
+			if (sent == 0) {
+				*ret = 1;
 				return false;
+			}
 			/* A short count is the kernel's decision: a signal, a time-out. */
 			n = tx_rest_by_tcp(s, fd, &pos, (size_t)(total - sent), flags);
 			return finish(ret, n > 0 ? sent + n : sent);
@@ -216,11 +214,10 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 		if (n != -EAGAIN ||
 		    (may_not_wait(s, flags) && ((flags & MSG_DONTWAIT) || sock_nonblocking(s, fd))))
 			return finish(ret, sent ? sent : n);
-		begin_wait(s, slept);
 		n = wait_writable(s, fd, &deadline);
 		if (n == 0 && !s->conn.row)
 			n = -EBADF;
-		fd = sock_wait_fd(s, fd);
+		fd = sock_call_fd(s, fd);
 		if (n < 0)
 			return finish(ret, sent ? sent : n);
 	}
@@ -229,34 +226,27 @@ static bool tx_loop(struct sock *s, int fd, const struct iovec *iov, size_t cnt,
 bool sock_tx(struct sock *s, int fd, const struct iovec *iov, size_t cnt, int flags, ssize_t *ret)
 {
 	struct conn *c = &s->conn;
-	bool slept = false, done;
+	bool done;
 
 	*ret = 0;
-	if (!c->row)
+	if (!c->row || !sock_call_begin(s, fd))
 		return false;
 	*ret = 1;
 	sock_touch(s, fd);
 	if (__builtin_expect(flags & (MSG_OOB | MSG_FASTOPEN), 0))
 		sock_pin(s, flags & MSG_OOB ? FAB_REASON_OI_OOB : FAB_REASON_OPTUNSUPP);
-	if (!conn_linked(c)) {
-		if (conn_tx_enter_kernel(c))
-			return false;
-		for (int i = 0; !conn_linked(c); i++) {
-			struct timespec ms = { 0, 1000000 };
-
-			if (i == 1000)
-				return finish(ret, -ECONNRESET);
-			nanosleep(&ms, NULL);
-		}
-	}
-	done = tx_loop(s, fd, iov, cnt, flags, ret, &slept);
-	if (slept)
-		sock_wait_end(s);
+	if (!conn_linked(c) && conn_tx_enter_kernel(c))
+		return false;
+	done = await_link(s) ? tx_loop(s, fd, iov, cnt, flags, ret) : finish(ret, -ECONNRESET);
+	if (done)
+		sock_call_end(s);
 	return done;
 }
 
 void sock_tx_done(struct sock *s, ssize_t entered, ssize_t n)
 {
-	if (entered && s->conn.row)
-		conn_tx_done(&s->conn, n);
+	if (!entered)
+		return;
+	conn_tx_done(&s->conn, n);
+	sock_call_end(s);
 }

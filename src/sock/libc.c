@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "base/sys.h"
+#include "ism/ism.h"
+
 struct libc_functions libc_next;
 _Atomic int libc_ready;
 
@@ -21,6 +24,9 @@ void libc_init(void)
 {
 	int saved = errno;
 	void *f;
+
+	if (!atomic_load(&ism_pid)) /* a hook may run before any constructor */
+		atomic_store(&ism_pid, sys_getpid());
 
 #define LIBC_LOOKUP(ret, name, args) \
 	f = dlsym(RTLD_NEXT, #name); \

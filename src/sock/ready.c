@@ -34,6 +34,7 @@ short ready_ring_events(struct sock *s, short events)
 
 void ready_arm(struct sock *s, int fd, short events, uint32_t how)
 {
+	conn_unfreeze(&s->conn);
 	if (conn_take_back_due(&s->conn))
 		conn_take_back(&s->conn, fd);
 	if (events & IN_BITS)

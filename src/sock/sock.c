@@ -67,12 +67,14 @@ static struct sock *pool_take(void)
 
 static struct sock *sock_new(void)
 {
+	static _Atomic uint64_t serials;
 	struct sock *s = pool_take();
 
 	if (!s)
 		return NULL;
 	memset(s, 0, sizeof(*s));
 	s->obj.kind = OBJ_SOCK;
+	s->serial = atomic_fetch_add(&serials, 1) + 1;
 	atomic_store(&s->limbo, -1);
 	spin_init(&s->rx_spin);
 	spin_init(&s->tx_spin);
@@ -101,7 +103,7 @@ static void obj_stale(struct obj *o)
 
 struct sock *sock_track(int fd)
 {
-	struct sock *s = sock_new();
+	struct sock *s = (unsigned)fd < FDTAB_CHUNK * FDTAB_CHUNKS ? sock_new() : NULL;
 
 	if (!s) {
 		sock_forget(fd);
@@ -159,7 +161,8 @@ void sock_closing(struct sock *s, int fd)
 	if (!s->conn.row)
 		return;
 	conn_fd_closing(&s->conn, fd, -1);
-	if (!conn_put(&s->conn)) {
+	/* Our part may be given up already, see sock_leaving(). */
+	if (atomic_load(&s->left) || !conn_put(&s->conn)) {
 		s->conn.row = NULL; /* another process of the family has it */
 		return;
 	}
@@ -169,8 +172,8 @@ void sock_closing(struct sock *s, int fd)
 }
 
 /*
- * Waits of this thread. A program may jump out of one (siglongjmp from a handler of
- * its time-out); such a wait is found by its stack frame, which then lies below that
+ * The call that this thread is in. A program may jump out of one (siglongjmp from a
+ * handler of its time-out); such a call is found by its stack frame, which then lies below that
  * of a later call.
  */
 static __thread struct {
@@ -236,24 +239,42 @@ int sock_close(struct sock *s, int fd)
 	return r;
 }
 
-void sock_wait_begin(struct sock *s)
+bool sock_look_begin(struct sock *s, int fd)
+{
+	atomic_fetch_add(&s->waiters, 1);
+	if (sock_get(fd) == s)
+		return true;
+	sock_look_end(s);
+	return false;
+}
+
+void sock_look_end(struct sock *s)
+{
+	if (atomic_fetch_sub(&s->waiters, 1) == 1 &&
+	    atomic_load_explicit(&s->limbo, memory_order_relaxed) >= 0)
+		sock_leave_limbo(s);
+}
+
+bool sock_call_begin(struct sock *s, int fd)
 {
 	char *frame = __builtin_frame_address(0);
 	struct sock *old = waiting.s;
 
-	if (old && frame > waiting.frame) {
+	if (__builtin_expect(old && frame >= waiting.frame, 0)) {
 		waiting.s = NULL;
-		sock_wait_end(old);
+		sock_look_end(old);
 		old = NULL;
 	}
-	if (!old) { /* else a handler waits inside of a wait */
+	if (!sock_look_begin(s, fd))
+		return false;
+	if (!old) { /* else a handler's call inside of a call */
 		waiting.s = s;
 		waiting.frame = frame;
 	}
-	atomic_fetch_add(&s->waiters, 1);
+	return true;
 }
 
-int sock_wait_fd(struct sock *s, int fd)
+int sock_call_fd(struct sock *s, int fd)
 {
 	int limbo = atomic_load(&s->limbo);
 
@@ -264,7 +285,7 @@ static void sock_leave_limbo(struct sock *s)
 {
 	int saved = errno, limbo = atomic_load(&s->limbo);
 
-	if (limbo < 0)
+	if (limbo < 0 || atomic_exchange(&s->limbo_left, true))
 		return;
 	sock_closing(s, limbo);
 	privfd_close(&s->limbo);
@@ -272,12 +293,11 @@ static void sock_leave_limbo(struct sock *s)
 	errno = saved;
 }
 
-void sock_wait_end(struct sock *s)
+void sock_call_end(struct sock *s)
 {
 	if (waiting.s == s)
 		waiting.s = NULL;
-	if (atomic_fetch_sub(&s->waiters, 1) == 1)
-		sock_leave_limbo(s);
+	sock_look_end(s);
 }
 
 void sock_claim(struct sock *s, int fd, uint32_t role)
@@ -337,8 +357,12 @@ bool sock_open_rx(struct sock *s, int fd)
 {
 	struct conn *c = &s->conn;
 
-	if (conn_rx_is_open(c) && atomic_load_explicit(&s->smc, memory_order_relaxed))
-		return conn_linked(c);
+	if (conn_rx_is_open(c) && atomic_load_explicit(&s->smc, memory_order_relaxed)) {
+		if (!conn_linked(c))
+			return false;
+		conn_unfreeze(c);
+		return true;
+	}
 	if (!conn_linked(c) || !conn_rx_open(c))
 		return false;
 	sock_went_smc(s, fd);
@@ -439,7 +463,7 @@ static void each_sock(void (*fn)(struct conn *c))
 		if (atomic_load(&s->fds) > 1) {
 			int first = 0;
 
-			while (sock_get(first) != s)
+			while (first < fd && sock_get(first) != s)
 				first++;
 			if (first != fd)
 				continue;
@@ -448,8 +472,15 @@ static void each_sock(void (*fn)(struct conn *c))
 	}
 }
 
+/* Mapped before the fork, so that a child need not ask for it. */
+static void link_now(struct conn *c)
+{
+	conn_linked(c);
+}
+
 void sock_atfork_prepare(void)
 {
+	each_sock(link_now);
 	each_sock(conn_get);
 	side_lock(&pool_lock);
 }

@@ -28,6 +28,7 @@ struct member; /* one registration in an epoll instance */
 
 struct sock {
 	struct obj obj;
+	uint64_t serial; /* tells this socket from others in the same memory */
 	_Atomic int fds; /* descriptors of this process */
 	_Atomic bool listening;
 	_Atomic bool connecting; /* claimed before it was established */
@@ -37,8 +38,9 @@ struct sock {
 	_Atomic int32_t pid;     /* process whose claim the row has last seen */
 	uint32_t pin_wanted;     /* reason to stay on TCP, found before the claim */
 	uint32_t want_rcvbuf;    /* wished size of the DMB, 0 = default */
-	_Atomic int waiters;     /* calls that sleep on it in this process */
+	_Atomic int waiters;     /* calls of this process that are in it */
 	privfd_t limbo;          /* closed while a call slept: keeps it open until then */
+	_Atomic bool limbo_left;
 	struct conn conn;
 	struct spin rx_spin;
 	struct spin tx_spin;
@@ -100,13 +102,18 @@ void sock_closing(struct sock *s, int fd);
 void sock_closed(struct sock *s);
 
 /*
- * A call that may sleep: begin once before it sleeps; sock_wait_fd() names the
- * descriptor to go on with, because the program may have closed the other one;
- * end when the call is over.
+ * While a call works on a connection another thread may close it: begin and end keep
+ * it, as the kernel keeps a socket that a system call is in. False: @fd is not (any
+ * more) this socket. After a sleep sock_call_fd() names the descriptor to go on with,
+ * because the program may have closed the other one.
  */
-void sock_wait_begin(struct sock *s);
-int sock_wait_fd(struct sock *s, int fd);
-void sock_wait_end(struct sock *s);
+bool sock_call_begin(struct sock *s, int fd);
+int sock_call_fd(struct sock *s, int fd);
+void sock_call_end(struct sock *s);
+
+/* The same for a look that does not sleep and cannot be jumped out of. */
+bool sock_look_begin(struct sock *s, int fd);
+void sock_look_end(struct sock *s);
 
 /*
  * The entry of @fd was taken out of the table; close it, as close() does. In two

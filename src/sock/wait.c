@@ -29,8 +29,7 @@ struct sleeper {
 	int32_t pid;
 	int life_fd; /* registered lifeline, -1 = none */
 	uint32_t life_events;
-	const struct sock *life_sock;
-	uint32_t life_gen;
+	uint64_t life_serial;
 };
 
 #define SLEEPERS 4096
@@ -124,8 +123,7 @@ static int life_watch(struct sleeper *w, const struct sock *s, int fd, uint32_t 
 	struct epoll_event ev = { .events = events, .data.u64 = (uint64_t)fd };
 	int r;
 
-	if (w->life_fd == fd && w->life_sock == s && w->life_gen == s->conn.gen &&
-	    w->life_events == events)
+	if (w->life_fd == fd && w->life_serial == s->serial && w->life_events == events)
 		return 0;
 	life_drop(w);
 	r = sys_epoll_ctl(w->ep, EPOLL_CTL_ADD, fd, &ev);
@@ -134,8 +132,7 @@ static int life_watch(struct sleeper *w, const struct sock *s, int fd, uint32_t 
 	if (r < 0)
 		return r;
 	w->life_fd = fd;
-	w->life_sock = s;
-	w->life_gen = s->conn.gen;
+	w->life_serial = s->serial;
 	w->life_events = events;
 	return 0;
 }
@@ -205,7 +202,7 @@ static int nap(int fd, uint64_t deadline)
 /* The thread is cancelled while it sleeps: its call is over. */
 static void cancelled(void *s)
 {
-	sock_wait_end(s);
+	sock_call_end(s);
 }
 
 static int sleep_on(struct sock *s, int fd, uint32_t events, uint64_t deadline, uint64_t most_ns)
@@ -289,7 +286,7 @@ int wait_readable_bytes(struct sock *s, int fd, uint64_t bytes, uint64_t *deadli
 	conn_rx_arm(c, FAB_ARM_RING);
 	if (conn_rx_in_ring(c) >= bytes)
 		return 0;
-	r = sleep_on(s, fd, EPOLLRDHUP | EPOLLET, *deadline, WAIT_FOREVER);
+	r = sleep_on(s, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, *deadline, WAIT_FOREVER);
 	return r == -ETIMEDOUT ? 0 : r;
 }
 
