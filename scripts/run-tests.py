@@ -208,22 +208,29 @@ def tsan(tallies):
           SANITIZER_ENV)
 
 
+def fuzzers(folder):
+    """The fuzzers, wherever their folders declare them; NAME.p is for objects."""
+    found = []
+    for top, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not f.endswith((".p", ".corpus"))]
+        paths = [os.path.join(top, n) for n in names if re.fullmatch(r"fuzz_\w+", n)]
+        found += [p for p in paths if os.access(p, os.X_OK)]
+    return sorted(found)
+
+
 def fuzz(tallies):
     seconds = int(os.environ.get("FUZZ_SECONDS", "20"))
     setup = ["-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"]
     if not build(tallies, "build-fuzz", setup, {"CC": "clang"}, "fuzz"):
         return
     tally = Tally("fuzz:run")
-    folder = os.path.join(ROOT, "build-fuzz", "fuzz")
-    for name in sorted(os.listdir(folder) if os.path.isdir(folder) else []):
-        path = os.path.join(folder, name)
-        if not re.fullmatch(r"fuzz[-_]\w+", name) or not os.access(path, os.X_OK):
-            continue
-        corpus = os.path.join(folder, name + ".corpus")
+    for path in fuzzers(os.path.join(ROOT, "build-fuzz")):
+        name = os.path.basename(path)
+        corpus = path + ".corpus"
         os.makedirs(corpus, exist_ok=True)
-        seeds = os.path.join(ROOT, "fuzz", "corpus", name.replace("fuzz_", ""))
         command = [path, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=4096",
-                   f"-artifact_prefix={folder}/{name}.", corpus]
+                   f"-artifact_prefix={path}.", corpus]
+        seeds = os.path.join(ROOT, "fuzz", "corpus", name.replace("fuzz_", ""))
         if os.path.isdir(seeds):
             command.append(seeds)
         status, text = run(name, command, timeout=seconds * 3 + 60, env=SANITIZER_ENV)
