@@ -256,6 +256,16 @@ static bool left_unread(struct conn *c)
 	return !half_closed && conn_tx_unread(c) > 0 && !atomic_exchange(&c->row->rx_error, 1);
 }
 
+/* TCP says that it is over: cleanly, or as after a reset? */
+static ssize_t end_of_stream(struct conn *c, int fd)
+{
+	/* after a reset the kernel has told it already */
+	if (!tcp_peer_fin(fd) || !left_unread(c))
+		return 0;
+	SYS2(SYS_shutdown, fd, SHUT_RDWR);
+	return -ECONNRESET;
+}
+
 static ssize_t ask_lifeline(struct conn *c, int fd, struct iov_pos *pos, size_t len, int flags)
 {
 	short life = sys_poll_now(fd, POLLIN | POLLRDHUP);
@@ -273,11 +283,7 @@ static ssize_t ask_lifeline(struct conn *c, int fd, struct iov_pos *pos, size_t 
 	if (source(c, fd, &avail) != SRC_NONE)
 		return -EINTR;
 	n = take_tcp(c, fd, pos, len, UINT64_MAX, flags);
-	if (n == 0 && ended && left_unread(c)) {
-		SYS2(SYS_shutdown, fd, SHUT_RDWR);
-		return -ECONNRESET;
-	}
-	return n;
+	return n == 0 && len ? end_of_stream(c, fd) : n;
 }
 
 /* About to read TCP with no limit in sight: see to_tcp(). False: there is one now. */
@@ -310,6 +316,8 @@ again:
 		/* A FIN with a switch behind it: the ring may hold the rest. */
 		if (n == 0 && len && conn_rx_pending(c))
 			goto again;
+		if (n == 0 && len)
+			n = end_of_stream(c, fd);
 		break;
 	case SRC_NONE:
 		n = flags & CONN_ASK ? ask_lifeline(c, fd, pos, len, flags) : -EAGAIN;

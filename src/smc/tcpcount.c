@@ -84,6 +84,15 @@ static bool fin_received(unsigned state)
 	       state == TCPS_CLOSING || state == TCPS_TIME_WAIT;
 }
 
+bool tcp_peer_fin(int fd)
+{
+	struct tcp_info ti;
+
+	return info(fd, &ti) == 0 &&
+	       (ti.tcpi_state == TCPS_CLOSE_WAIT || ti.tcpi_state == TCPS_LAST_ACK ||
+	        ti.tcpi_state == TCPS_CLOSING);
+}
+
 bool tcp_peer_finished(int fd)
 {
 	struct tcp_info ti;

@@ -18,6 +18,9 @@ int tcp_count_written(int fd, uint64_t *bytes, uint64_t *unsent);
 /* Has the peer's end arrived (a FIN or RST; not our own shutdown)? */
 bool tcp_peer_finished(int fd);
 
+/* A FIN, and no reset so far? */
+bool tcp_peer_fin(int fd);
+
 /* Bytes that were read from @fd, and those that wait there. @reset: the connection
  * was reset, nothing more comes, and @bytes may be one too small. 0 or -errno. */
 int tcp_count_read(int fd, uint64_t *bytes, uint64_t *waiting, bool *reset);

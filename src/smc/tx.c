@@ -325,7 +325,12 @@ ssize_t conn_write_fill(struct conn *c, int fd, size_t len, conn_fill_fn *fill, 
 		room = c->size - at;
 	if (room > len)
 		room = len;
-	n = room ? fill(arg, c->tx_ring + at, room) : -EAGAIN;
+	if (room) {
+		n = fill(arg, c->tx_ring + at, room);
+	} else {
+		atomic_fetch_add_explicit(&c->row->tx_full, 1, RELAXED);
+		n = -EAGAIN;
+	}
 	if (n > 0) {
 		publish(c, prod + (uint64_t)n);
 		count(c, (size_t)n);

@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/timerfd.h>
 
 static int set_new(void)
@@ -280,6 +282,39 @@ CASE(et_write_edge_after_full)
 		while (one(ep, p.c, 20)) /* the kernel may tell it twice */
 			;
 	}
+	close(ep);
+	pair_close(&p);
+}
+
+/* The same when the file was sent short, and everything read before anybody looked. */
+CASE(et_write_edge_after_sendfile)
+{
+	struct pair p = pair_settled(FAM_4);
+	int ep = set_new(), f = memfd_create("file", MFD_CLOEXEC);
+	static char b[100000];
+	uint64_t sent;
+	ssize_t r;
+	off_t at;
+
+	REQUIRE(f > 2 && ftruncate(f, 64 << 20) == 0);
+	twin_nonblock(p.c, true);
+	add(ep, p.c, EPOLLOUT | EPOLLET);
+	EXPECT_EQ(one(ep, p.c, 1000), EPOLLOUT);
+	for (int round = 0; round < 3; round++) {
+		at = 0;
+		while ((r = sendfile(p.c, f, &at, 64 << 20)) > 0)
+			;
+		EXPECT_EQ(errno, EAGAIN);
+		for (sent = (uint64_t)at; sent; sent -= (uint64_t)r) {
+			r = recv(p.s, b, sizeof(b), 0);
+			REQUIRE(r > 0);
+		}
+		EXPECT_EQ(one(ep, p.c, 2000), EPOLLOUT);
+		while (one(ep, p.c, 20))
+			;
+	}
+	PROVE_SMC(p.c, 100000, 0);
+	close(f);
 	close(ep);
 	pair_close(&p);
 }
