@@ -68,6 +68,8 @@ struct table {
 	struct list due_link; /* ismd.due while a look at it is scheduled */
 	uint64_t due_ns;
 	bool queued;
+	uint32_t *young; /* rows with a claim that the last look saw first */
+	unsigned nyoung;
 };
 
 struct proc {

@@ -3,6 +3,10 @@
  * Bell and bits: the bell is watched one-shot, so a client that keeps ringing
  * costs one event per look. A look takes the dirty words by exchange, arms the
  * bell and looks once more, so a bit that was set in between is never lost.
+ *
+ * A claim that a look sees first is kept for the next look, defer_us later: a busy
+ * server's connections of a millisecond are closed by then and cost nothing, however
+ * many of them there are.
  */
 #define _GNU_SOURCE
 #include "ismd/table.h"
@@ -10,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -20,6 +25,7 @@
 
 #define MAX_TABLES 4096
 #define ROWS_PER_TURN 4096u
+#define BELL_DELAY_US 500u /* from a bell to the first look: a burst rings once */
 
 static int map_table(struct table *t)
 {
@@ -54,7 +60,9 @@ static void fill_head(struct ismd *d, struct table *t)
 
 static void on_bell(struct ismd *d, struct watch *w, uint32_t events)
 {
-	table_schedule(d, list_item(w, struct table, bell), d->opt.defer_us);
+	uint32_t delay = d->opt.defer_us < BELL_DELAY_US ? d->opt.defer_us : BELL_DELAY_US;
+
+	table_schedule(d, list_item(w, struct table, bell), delay);
 }
 
 static void release(struct ismd *d, struct table *t)
@@ -65,6 +73,7 @@ static void release(struct ismd *d, struct table *t)
 	if (t->memfd >= 0)
 		close(t->memfd);
 	free(t->conns);
+	free(t->young);
 	t->head = NULL;
 	t->rows = NULL;
 	t->conns = NULL;
@@ -186,20 +195,41 @@ static void arm(struct ismd *d, struct table *t)
 		table_schedule(d, t, d->opt.defer_us);
 }
 
+/* Is it a claim that nobody has looked at yet? Then it waits for the next look. */
+static bool keep_young(struct ismd *d, struct table *t, uint32_t row)
+{
+	if (!d->opt.defer_us || t->conns[row] || t->nyoung == ROWS_PER_TURN ||
+	    atomic_load(&t->rows[row].state) != FAB_ROW_CLAIMED)
+		return false;
+	if (!t->young)
+		t->young = malloc(ROWS_PER_TURN * sizeof(*t->young));
+	if (!t->young)
+		return false;
+	t->young[t->nyoung++] = row;
+	return true;
+}
+
 static void look(struct ismd *d, struct table *t)
 {
-	static uint32_t rows[ROWS_PER_TURN];
+	static uint32_t rows[ROWS_PER_TURN], old[ROWS_PER_TURN];
+	unsigned nold = t->nyoung;
 	uint64_t rung;
 	unsigned n;
 	bool more;
 
 	if (read(t->bell.fd, &rung, sizeof(rung)) < 0)
 		rung = 0; /* -EAGAIN: scheduled without a bell */
+	if (nold)
+		memcpy(old, t->young, nold * sizeof(*old));
+	t->nyoung = 0;
 	n = table_take_dirty(t->head, rows, ROWS_PER_TURN, &more);
+	for (unsigned i = 0; i < nold; i++)
+		row_process(d, t, old[i]);
 	for (unsigned i = 0; i < n; i++)
-		row_process(d, t, rows[i]);
-	if (more)
-		table_schedule(d, t, 0);
+		if (!keep_young(d, t, rows[i]))
+			row_process(d, t, rows[i]);
+	if (more || t->nyoung)
+		table_schedule(d, t, more ? 0 : d->opt.defer_us);
 	else
 		arm(d, t);
 	loop_rearm(&d->loop, &t->bell, EPOLLIN | EPOLLONESHOT);
