@@ -17,28 +17,34 @@
 #define FIRST_NS 1000u
 #define AGAIN_NS 500u
 
+#define RELAXED memory_order_relaxed
+
 void spin_init(struct spin *s)
 {
-	s->budget_ns = SPIN_START_NS;
-	s->misses = 0;
+	atomic_store_explicit(&s->budget_ns, SPIN_START_NS, RELAXED);
+	atomic_store_explicit(&s->misses, 0, RELAXED);
 }
 
 static uint32_t budget(struct spin *s)
 {
-	if (s->budget_ns)
-		return s->budget_ns;
-	return ++s->misses % SPIN_PROBE_EVERY == 0 ? SPIN_PROBE_NS : 0;
+	uint32_t b = atomic_load_explicit(&s->budget_ns, RELAXED), n;
+
+	if (b)
+		return b;
+	n = atomic_load_explicit(&s->misses, RELAXED) + 1;
+	atomic_store_explicit(&s->misses, n, RELAXED);
+	return n % SPIN_PROBE_EVERY == 0 ? SPIN_PROBE_NS : 0;
 }
 
 static void learn(struct spin *s, bool hit)
 {
-	uint32_t b = s->budget_ns;
+	uint32_t b = atomic_load_explicit(&s->budget_ns, RELAXED);
 
 	if (hit)
 		b = b ? b * 2 : SPIN_PROBE_NS;
 	else
 		b = b / 2 < SPIN_MIN_NS ? 0 : b / 2;
-	s->budget_ns = b > SPIN_MAX_NS ? SPIN_MAX_NS : b;
+	atomic_store_explicit(&s->budget_ns, b > SPIN_MAX_NS ? SPIN_MAX_NS : b, RELAXED);
 }
 
 bool spin_until(struct spin *s, spin_test_fn *test, void *arg)

@@ -10,6 +10,7 @@
 #ifndef OPENISM_SOCK_SPIN_H
 #define OPENISM_SOCK_SPIN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,9 +20,11 @@
 #define SPIN_PROBE_NS 10000u
 #define SPIN_PROBE_EVERY 16u
 
+/* Several threads may share one: what they learn is a hint, and lost updates do not
+ * matter. */
 struct spin {
-	uint32_t budget_ns; /* 0 = do not spin */
-	uint32_t misses;    /* waits since the budget went to 0 */
+	_Atomic uint32_t budget_ns; /* 0 = do not spin */
+	_Atomic uint32_t misses;    /* waits since the budget went to 0 */
 };
 
 typedef bool spin_test_fn(void *arg);
