@@ -3,10 +3,10 @@
 """Run every test there is and close with "N passed, N failed".
 
 Stages, quick ones first: style, build, suites (those of meson: unit, twin, e2e, kill
-and so on), install, asan, tsan, fuzz. asan and tsan run the suites again in build
-folders of their own. What cannot be built counts as a failure, and so does a test
-that belongs to no suite: nothing is left out in silence. Logs stay in
-build/test-logs.
+and so on), install, asan, tsan, fuzz. asan and tsan run, in build folders of their
+own, the unit tests and what is marked for them. What cannot be built counts as a
+failure, and so does a test that belongs to no suite: nothing is left out in silence.
+Logs stay in build/test-logs.
 """
 
 import argparse
@@ -20,10 +20,11 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROJECT = "openism"  # meson names it as the suite of a test that has none
 LOGS = os.path.join(ROOT, "build", "test-logs")
-# In this order, then whatever other suites there are. "thread" is no suite of its
-# own but a mark on tests that are worth a run under the thread sanitizer.
+# In this order, then whatever other suites there are. "asan" and "thread" are no
+# suites of their own but marks on tests that also run under the address sanitizer
+# (the unit tests all do, without it) and under the thread sanitizer.
 SUITES = ["unit", "calls", "twin", "fallback", "e2e", "kill"]
-MARKS = {"thread"}
+MARKS = {"asan", "thread"}
 STAGES = ["style", "build", "suites", "install", "asan", "tsan", "fuzz"]
 
 # Sanitizers: stop at the first finding, with an exit status that is a failure.
@@ -194,16 +195,16 @@ def asan(tallies):
     setup = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1"]
     if not build(tallies, "build-asan", setup, label="asan"):
         return
-    smc_env = preloaded("libasan.so", {"ASAN_OPTIONS": "detect_leaks=0"})
-    all_suites(tallies, "build-asan", "asan:", ["--timeout-multiplier", "4"],
-               lambda name: SANITIZER_ENV if name == "unit" else smc_env)
+    wait = ["--timeout-multiplier", "4"]
+    suite(tallies, "build-asan", "unit", "asan:unit", wait, SANITIZER_ENV)
+    env = preloaded("libasan.so", {"ASAN_OPTIONS": "detect_leaks=0"})
+    suite(tallies, "build-asan", "asan", "asan:marked", wait, {"KILL_ROUNDS": "60", **env})
 
 
 def tsan(tallies):
     setup = ["-Db_sanitize=thread", "-Db_lundef=false", "-Doptimization=1"]
     if not build(tallies, "build-tsan", setup, label="tsan"):
         return
-    # What threads says so with the suite "thread"; it is a unit or twin test too.
     suite(tallies, "build-tsan", "thread", "tsan:thread", ["--timeout-multiplier", "6"],
           SANITIZER_ENV)
 

@@ -865,6 +865,9 @@ static void *busy_talk(void *arg)
 
 CASE(fork_while_threads_are_busy)
 {
+	/* a lock of the sanitizer's allocator may be held for ever in the child (gcc 12) */
+	SKIP_IF_SANITIZED("its allocator is not ready for this fork");
+
 	struct pair p = pair_settled(FAM_4);
 	pthread_t t = twin_thread(busy_talk, &p);
 

@@ -36,13 +36,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Sanitizers: everything takes longer, and bad pointers are theirs to find. */
+/* Sanitizers: everything takes longer, and some things are not for them. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TWIN_SLOW 4
-#define SKIP_IF_SANITIZED() twin_skip("the sanitizer checks pointers itself")
+#define SKIP_IF_SANITIZED(why) twin_skip("sanitizer: " why)
 #else
 #define TWIN_SLOW 1
-#define SKIP_IF_SANITIZED() (void)0
+#define SKIP_IF_SANITIZED(why) (void)0
 #endif
 
 /* ------------------------------------------------------------------ cases */
