@@ -438,11 +438,12 @@ void sock_leaving(bool exec, bool back)
 	for (int fd = 0; fd < n; fd++) {
 		struct sock *s = sock_get(fd);
 
-		if (!s || !s->conn.row)
+		if (!s || !sock_look_begin(s, fd))
 			continue;
 		fl = exec ? sys_fcntl(fd, F_GETFD, 0) : FD_CLOEXEC;
-		if (fl >= 0 && (fl & FD_CLOEXEC))
+		if (fl >= 0 && (fl & FD_CLOEXEC) && s->conn.row)
 			leave(s, back);
+		sock_look_end(s);
 	}
 }
 

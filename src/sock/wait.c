@@ -160,6 +160,14 @@ uint64_t wait_deadline(uint64_t ns)
 	return ns ? sys_now_ns() + ns : WAIT_FOREVER;
 }
 
+/* Raised by what a thread itself does; crash handlers for them are common, and none of
+ * them comes while it sleeps. */
+static bool synchronous(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL ||
+	       sig == SIGTRAP || sig == SIGSYS || sig == SIGABRT;
+}
+
 static bool restarts(int sig)
 {
 	struct {
@@ -184,7 +192,7 @@ bool wait_restarts(bool timed)
 	if (timed)
 		return false;
 	for (int sig = 1; sig <= 64; sig++)
-		if (!restarts(sig))
+		if (!synchronous(sig) && !restarts(sig))
 			return false;
 	return true;
 }
