@@ -87,7 +87,11 @@ scripts() {
 	files '*.sh' .ci/run | xargs -r shellcheck --severity=warning
 }
 
-for check in format headers layers licence scripts; do
+calls_doc() {
+	scripts/calls-doc.sh --check
+}
+
+for check in format headers layers licence scripts calls_doc; do
 	$check
 	verdict "$check" $?
 done
