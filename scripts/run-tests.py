@@ -35,15 +35,13 @@ SANITIZER_ENV = {
 }
 
 
-def preloaded(runtime, options):
+def asan_preloaded():
     """Environment of tests that preload our library: the sanitizer's runtime has to come
     first, also in programs that were built without it, whose leaks are their own."""
-    path = subprocess.run(["gcc", "-print-file-name=" + runtime], text=True, check=True,
+    path = subprocess.run(["gcc", "-print-file-name=libasan.so"], text=True, check=True,
                           stdout=subprocess.PIPE).stdout.strip()
-    env = dict(SANITIZER_ENV, LD_PRELOAD=path)
-    for name, value in options.items():
-        env[name] += ":" + value
-    return env
+    options = SANITIZER_ENV["ASAN_OPTIONS"] + ":detect_leaks=0"
+    return {**SANITIZER_ENV, "LD_PRELOAD": path, "ASAN_OPTIONS": options}
 
 
 class Tally:
@@ -166,18 +164,18 @@ def suite(tallies, folder, name, label=None, args=(), env=None):
     tallies.append(tally)
 
 
-def all_suites(tallies, folder, label="", args=(), env=None):
+def all_suites(tallies, folder):
     """Every suite that is declared; a test in none would never run: a failure."""
     tests = declared(folder)
     found = set().union(*tests.values()) - MARKS - {PROJECT}
     lost = [t for t, suites in tests.items() if not suites - MARKS - {PROJECT}]
     if lost:
-        tally = Tally(label + "suites")
+        tally = Tally("suites")
         tally.failed = [(t, "belongs to no suite") for t in lost]
         tally.close()
         tallies.append(tally)
     for name in [s for s in SUITES if s in found] + sorted(found - set(SUITES)):
-        suite(tallies, folder, name, label + name, args, env(name) if env else None)
+        suite(tallies, folder, name)
 
 
 def install(tallies):
@@ -197,8 +195,8 @@ def asan(tallies):
         return
     wait = ["--timeout-multiplier", "4"]
     suite(tallies, "build-asan", "unit", "asan:unit", wait, SANITIZER_ENV)
-    env = preloaded("libasan.so", {"ASAN_OPTIONS": "detect_leaks=0"})
-    suite(tallies, "build-asan", "asan", "asan:marked", wait, {"KILL_ROUNDS": "60", **env})
+    suite(tallies, "build-asan", "asan", "asan:marked", wait,
+          {"KILL_ROUNDS": "60", **asan_preloaded()})
 
 
 def tsan(tallies):
