@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -91,7 +92,11 @@ static void make_tcp(int fd[2])
 	struct sockaddr_in sa = { .sin_family = AF_INET };
 	socklen_t len = sizeof(sa);
 	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	sigset_t all, old;
 
+	/* The fuzzer's clock is an alarm that interrupts. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	must(bind(l, (struct sockaddr *)&sa, len) == 0 && listen(l, 1) == 0);
 	must(getsockname(l, (struct sockaddr *)&sa, &len) == 0);
@@ -102,6 +107,7 @@ static void make_tcp(int fd[2])
 	for (int i = 0; i < 2; i++)
 		setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	close(l);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 static void make_segment(struct pair *p, uint32_t ring_bytes)
