@@ -52,7 +52,8 @@ void conn_reclaim(struct conn *c, int fd)
 	ism_row_dirty(c->table, c->row);
 }
 
-bool conn_link_slow(struct conn *c)
+/* Fill in where the rings are. By one thread at a time. */
+static bool link_rings(struct conn *c)
 {
 	struct fab_row *row = c->row;
 	uint32_t side = row->side, slot = row->slot;
@@ -78,6 +79,21 @@ bool conn_link_slow(struct conn *c)
 	c->tx_ring = (char *)c->tx + FAB_DMB_RING_OFFSET;
 	atomic_store_explicit(&c->linked, true, memory_order_release);
 	return true;
+}
+
+bool conn_link_slow(struct conn *c)
+{
+	bool ok;
+
+	if (atomic_exchange(&c->linking, true)) {
+		/* Another thread is at it: a moment, or TCP for this call. */
+		for (int i = 0; i < 10000 && atomic_load(&c->linking); i++)
+			cpu_relax();
+		return atomic_load_explicit(&c->linked, memory_order_acquire);
+	}
+	ok = atomic_load_explicit(&c->linked, memory_order_acquire) || link_rings(c);
+	atomic_store(&c->linking, false);
+	return ok;
 }
 
 static void pin(struct conn *c, uint32_t reason, uint32_t rx_open)

@@ -26,7 +26,8 @@ struct conn {
 	struct fab_row *row; /* NULL: not claimed (no ismd, table full) */
 	uint32_t gen;        /* of the row, while it is ours */
 	_Atomic uint32_t link_tries;
-	_Atomic bool linked; /* what follows is valid */
+	_Atomic bool linking; /* a thread is filling in what follows */
+	_Atomic bool linked;  /* what follows is valid */
 	uint32_t side;
 	uint32_t slot;
 	uint32_t size; /* ring bytes, of both DMBs */
