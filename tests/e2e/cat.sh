@@ -8,8 +8,9 @@ need_cmd socat nc
 world_begin
 "$SMC" sleep 100 &
 track $!
-head -c 12000000 /dev/urandom >"$T/a"
-head -c 9000000 /dev/urandom >"$T/b"
+# Large against what TCP carries in the few milliseconds before ismd has looked.
+head -c 48000000 /dev/urandom >"$T/a"
+head -c 36000000 /dev/urandom >"$T/b"
 
 nc_pair() { # COMBO: the client sends a file, the end of it ends both
 	combo "$1"
