@@ -7,10 +7,12 @@
 #   scripts/deps.sh GROUP...    groups: build test san bench style
 set -eu
 
-build='gcc libc6-dev make meson ninja-build pkg-config libjson-c-dev'
+build='gcc libc6-dev make meson ninja-build pkg-config libjson-c-dev libconfig-dev libcap-ng-dev
+	libseccomp-dev libsystemd-dev libbpf-dev clang bpftool'
 # What the end-to-end tests and the demo run, and what they look with.
 test='libcmocka-dev python3 curl socat netcat-openbsd nginx-light redis-server redis-tools wrk
-	apache2-utils iperf3 sockperf strace iproute2 procps psmisc lsof util-linux'
+	apache2-utils iperf3 sockperf strace iproute2 procps psmisc lsof util-linux
+	nftables bubblewrap runc'
 san='clang libclang-rt-14-dev'
 bench='python3 sockperf iperf3 gnuplot-nox'
 style='clang-format clang-tidy shellcheck'

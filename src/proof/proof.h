@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SYN-option proof (ARCHITECTURE.md, "Proofs"): a BPF sockops program puts an
+ * experimental TCP option with a random nonce on the SYN and the SYN-ACK of marked
+ * sockets, and records at each end the nonce that was sent and the one that came.
+ * Two sockets whose records agree are the two ends of one connection.
+ *
+ * One owner, one thread (ismd's). All int functions: 0 or -errno.
+ */
+#ifndef OPENISM_PROOF_PROOF_H
+#define OPENISM_PROOF_PROOF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct proof;
+
+#define PROOF_F_LOCAL 0x1u   /* our nonce was sent: local is valid */
+#define PROOF_F_PEER 0x2u    /* the peer's nonce came: peer is valid */
+#define PROOF_F_PLAIN 0x4u   /* the handshake is over and the peer sent no nonce */
+
+struct proof_record {
+	uint64_t local;
+	uint64_t peer;
+	uint32_t flags; /* PROOF_F_* */
+	bool is_client; /* local went with the SYN */
+};
+
+/*
+ * Load and attach, or adopt what an earlier ismd of the same @name left behind
+ * (marks and records of running sockets stay valid). On failure @why says in one
+ * line what is missing and what to do.
+ */
+int proof_open(struct proof **out, const char *name, char *why, size_t size);
+
+/* Detach and remove everything; @p is gone. */
+void proof_close(struct proof *p);
+
+/* Remove what an ismd of that @name left behind, if anything. Returns how many
+ * objects were removed, or -errno. */
+int proof_cleanup(const char *name);
+
+/* Process @tgid (initial pid namespace) is a client: the TCP sockets that it makes
+ * from now on are marked. Counted: as many dels as adds end it. */
+int proof_client_add(struct proof *p, pid_t tgid);
+void proof_client_del(struct proof *p, pid_t tgid);
+
+/* Is there a powered function in the network namespace with this cookie? Only then
+ * are options sent and answered there. */
+int proof_netns_power(struct proof *p, uint64_t netns_cookie, bool on);
+
+/* What is recorded for TCP socket @fd (a descriptor of ours). -ENOENT: nothing. */
+int proof_read(struct proof *p, int fd, struct proof_record *out);
+
+#endif
