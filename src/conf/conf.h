@@ -19,15 +19,15 @@
 #define CONF_EID_MAX 32    /* as smc-protocol.md says of UEIDs */
 #define CONF_UEIDS 4       /* user EIDs of one LPAR */
 #define CONF_PATH_MAX 256
-#define CONF_FUNCTIONS 8   /* of one LPAR */
+#define CONF_FUNCTIONS 8 /* of one LPAR */
 
 /* An ISM function of an LPAR. */
 struct conf_function {
-	uint32_t fid;                    /* 1..65535, unique inside its LPAR */
-	uint16_t chid;                   /* default 0xffff; same CHID = same fabric */
-	uint16_t vlan;                   /* 0 = none, 1..4094 */
+	uint32_t fid;                     /* 1..65535, unique inside its LPAR */
+	uint16_t chid;                    /* default 0xffff; same CHID = same fabric */
+	uint16_t vlan;                    /* 0 = none, 1..4094 */
 	char pnetid[CONF_PNETID_MAX + 1]; /* default "OPENISM" */
-	bool power;                      /* default on */
+	bool power;                       /* default on */
 };
 
 /* How ismd knows that a process belongs to an LPAR. */
@@ -75,13 +75,14 @@ struct conf_policy {
 };
 
 struct conf {
-	struct conf_lpar *lpars;
+	struct conf_lpar *lpars; /* all of the file except "host" */
 	unsigned nlpars;
 	struct conf_policy *policies;
 	unsigned npolicies;
 	bool auto_lpars;            /* default on: a network namespace that no LPAR names is one */
 	struct conf_lpar auto_lpar; /* what such an LPAR looks like (name unused) */
-	struct conf_lpar host;      /* the host LPAR; its entry where the file has one */
+	struct conf_lpar host;      /* the host LPAR; its entry where the file has one,
+	                             * which then is not in lpars[] as well */
 	bool syn_option;            /* default on: prove by SYN option, between LPARs */
 	uint32_t defer_us;          /* default 3000 */
 	uint64_t max_dmbs;          /* of the box; 0 = ismd's default */
@@ -93,7 +94,9 @@ struct conf {
  * Load and check @path. 0 and *@out, or -errno after at least one complaint on
  * @complaints, each "PATH:LINE: OBJECT: what is wrong, what is expected"; all
  * faults that can be found are named, not only the first. -ENOENT: no such file
- * (one complaint as well). -EINVAL: faults in it.
+ * (one complaint as well). -EINVAL: faults in it, or no regular file of at most
+ * 1 MiB. -EPERM: somebody else than root and ismd's user could have written it.
+ * @complaints may be NULL.
  */
 int conf_load(const char *path, struct conf **out, FILE *complaints);
 
@@ -111,7 +114,7 @@ enum conf_use conf_policy(const struct conf *c, const char *lpar_a, const char *
                           uint16_t port, const char *comm_a, const char *comm_b,
                           uint64_t *after_bytes);
 
-/* Is @eid a well-formed user EID? Is @pnetid a well-formed PNETID? */
+/* Is @eid a well-formed user EID? Is @pnetid a well-formed PNETID ("" is none)? */
 bool conf_ueid_ok(const char *eid);
 bool conf_pnetid_ok(const char *pnetid);
 
