@@ -17,9 +17,9 @@
 
 struct proof;
 
-#define PROOF_F_LOCAL 0x1u   /* our nonce was sent: local is valid */
-#define PROOF_F_PEER 0x2u    /* the peer's nonce came: peer is valid */
-#define PROOF_F_PLAIN 0x4u   /* the handshake is over and the peer sent no nonce */
+#define PROOF_F_LOCAL 0x1u /* our nonce was sent: local is valid */
+#define PROOF_F_PEER 0x2u  /* the peer's nonce came: peer is valid */
+#define PROOF_F_PLAIN 0x4u /* the handshake is over and the peer sent no nonce */
 
 struct proof_record {
 	uint64_t local;

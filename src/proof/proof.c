@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loads synproof.bpf.c, attaches it at the root of all cgroups, and keeps it there.
+ *
+ * The maps and the two links are pinned, so they outlive a killed ismd; running sockets
+ * keep their marks and records. Who opens the name again loads its own programs over
+ * those maps, if their layout is the same, and puts them into the links in place of the
+ * old: no connection finds nothing attached. Clients and power are forgotten then, as
+ * the new ismd knows nobody yet.
+ */
+#define _GNU_SOURCE
+#include "proof/proof.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "proof/env.h"
+#include "proof/option.h"
+#include "proof/synproof.h"
+#include "proof/synproof.skel.h"
+
+#define MAPS 4
+
+struct proof {
+	struct synproof_bpf *bpf;
+	struct bpf_link *links[2];
+	int cgroup_fd;
+	bool adopted; /* the maps are an earlier ismd's */
+	char name[65];
+	char pins[PROOF_PATH_MAX];
+};
+
+/* libbpf speaks from inside, to one place: the first complaint of an open. */
+static char complaint[160];
+
+__attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_print_level level,
+                                                                const char *format, va_list args)
+{
+	if (level != LIBBPF_WARN || complaint[0])
+		return 0;
+	vsnprintf(complaint, sizeof(complaint), format, args);
+	complaint[strcspn(complaint, "\n")] = '\0';
+	return 0;
+}
+
+static void pin_path(const struct proof *p, const char *object, char path[PROOF_PATH_MAX + 32])
+{
+	snprintf(path, PROOF_PATH_MAX + 32, "%s/%s", p->pins, object);
+}
+
+static void maps_of(struct proof *p, struct bpf_map *maps[MAPS])
+{
+	maps[0] = p->bpf->maps.clients;
+	maps[1] = p->bpf->maps.netns_power;
+	maps[2] = p->bpf->maps.socks;
+	maps[3] = p->bpf->maps.config;
+}
+
+/* The kernel's no to the load in terms of what is missing, where that is known. */
+static int explain_load(int err, struct why *w)
+{
+	struct utsname u;
+
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_load_hdr_opt, NULL) == 0 ||
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_get_netns_cookie, NULL) == 0) {
+		uname(&u);
+		return why_set(w, -EOPNOTSUPP,
+		               "kernel %s has no TCP header options for BPF: 5.15 is needed",
+		               u.release);
+	}
+	return why_set(w, err, "the kernel does not load the BPF programs: %s (%s)", strerror(-err),
+	               complaint);
+}
+
+static uint32_t tag_of(const char *name)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 16777619u;
+	h = (h ^ h >> 16) & 0xffff;
+	return h ? h : 1; /* no nonce is 0 */
+}
+
+static int read_layout(int fd)
+{
+	struct bpf_map_info info = { 0 };
+	struct proof_config c;
+	uint32_t size = sizeof(info);
+	uint32_t zero = 0;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) || info.value_size != sizeof(c) ||
+	    info.type != BPF_MAP_TYPE_ARRAY || bpf_map_lookup_elem(fd, &zero, &c))
+		return -1;
+	return (int)c.layout;
+}
+
+/* Take the pinned maps in the place of new ones; all of them or an error. */
+static int maps_adopt(struct proof *p)
+{
+	char path[PROOF_PATH_MAX + 32];
+	struct bpf_map *maps[MAPS];
+	int err = 0;
+
+	maps_of(p, maps);
+	for (int i = MAPS - 1; i >= 0 && !err; i--) {
+		int fd;
+
+		pin_path(p, bpf_map__name(maps[i]), path);
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			return -errno;
+		if (maps[i] == p->bpf->maps.config && read_layout(fd) != PROOF_LAYOUT)
+			err = -ESTALE;
+		else
+			err = bpf_map__reuse_fd(maps[i], fd);
+		close(fd);
+	}
+	p->adopted = !err;
+	return err;
+}
+
+static int load(struct proof *p, bool adopt, struct why *w)
+{
+	int err;
+
+	p->bpf = synproof_bpf__open();
+	if (!p->bpf)
+		return why_set(w, -errno, "libbpf: %s", strerror(errno));
+	err = adopt ? maps_adopt(p) : 0;
+	if (!err) {
+		err = synproof_bpf__load(p->bpf);
+		if (err)
+			explain_load(err, w);
+	}
+	if (err) {
+		synproof_bpf__destroy(p->bpf);
+		p->bpf = NULL;
+		p->adopted = false;
+	}
+	return err;
+}
+
+/* What the earlier one left, if it fits; else new. */
+static int adopt_or_load(struct proof *p, struct why *w)
+{
+	int removed;
+
+	if (load(p, true, w) == 0)
+		return 0;
+	complaint[0] = '\0';
+	removed = env_pins_remove(p->name);
+	if (removed < 0)
+		return why_set(w, removed, "%s: %s", p->pins, strerror(-removed));
+	removed = env_pins_make(p->name, p->pins, w);
+	return removed ? removed : load(p, false, w);
+}
+
+static void map_empty(struct bpf_map *map)
+{
+	uint64_t key; /* as large as the largest */
+	int fd = bpf_map__fd(map);
+
+	while (bpf_map_get_next_key(fd, NULL, &key) == 0)
+		if (bpf_map_delete_elem(fd, &key))
+			break;
+}
+
+static int config_write(struct proof *p, struct why *w)
+{
+	struct proof_config c = { .layout = PROOF_LAYOUT, .tag = tag_of(p->name) };
+	uint32_t zero = 0;
+
+	if (getrandom(c.key, sizeof(c.key), 0) != sizeof(c.key))
+		return why_set(w, -EIO, "getrandom: %s", strerror(errno));
+	if (bpf_map_update_elem(bpf_map__fd(p->bpf->maps.config), &zero, &c, BPF_ANY))
+		return why_set(w, -errno, "BPF map: %s", strerror(errno));
+	return 0;
+}
+
+static int maps_pin(struct proof *p, struct why *w)
+{
+	char path[PROOF_PATH_MAX + 32];
+	struct bpf_map *maps[MAPS];
+
+	maps_of(p, maps);
+	for (int i = 0; i < MAPS; i++) {
+		pin_path(p, bpf_map__name(maps[i]), path);
+		if (bpf_obj_pin(bpf_map__fd(maps[i]), path))
+			return why_set(w, -errno, "%s: %s", path, strerror(errno));
+	}
+	return 0;
+}
+
+/* Ours into the link that is there; where that is detached or foreign, a new link. */
+static int attach(struct proof *p, int which, struct bpf_program *prog, struct why *w)
+{
+	char path[PROOF_PATH_MAX + 32];
+	struct bpf_link *link;
+
+	pin_path(p, bpf_program__name(prog), path);
+	link = bpf_link__open(path);
+	if (link && bpf_link__update_program(link, prog) == 0) {
+		p->links[which] = link;
+		return 0;
+	}
+	bpf_link__destroy(link);
+	unlink(path);
+	link = bpf_program__attach_cgroup(prog, p->cgroup_fd);
+	if (!link)
+		return why_set(w, -errno, "BPF programs cannot be attached to cgroup2: %s",
+		               strerror(errno));
+	p->links[which] = link;
+	if (bpf_link__pin(link, path))
+		return why_set(w, -errno, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int set_up(struct proof *p, struct why *w)
+{
+	int err = env_pins_make(p->name, p->pins, w);
+
+	if (!err)
+		err = adopt_or_load(p, w);
+	if (err)
+		return err;
+	if (p->adopted) {
+		map_empty(p->bpf->maps.clients);
+		map_empty(p->bpf->maps.netns_power);
+	} else {
+		err = config_write(p, w);
+		if (!err)
+			err = maps_pin(p, w);
+	}
+	/* Records first, marks after: no mark without its record. */
+	if (!err)
+		err = attach(p, 0, p->bpf->progs.synproof_ops, w);
+	if (!err)
+		err = attach(p, 1, p->bpf->progs.synproof_mark, w);
+	return err;
+}
+
+/* A pinned link that is destroyed is only let go: without its pin it is gone. */
+static void tear_down(struct proof *p)
+{
+	if (p->pins[0])
+		env_pins_remove(p->name);
+	bpf_link__destroy(p->links[1]);
+	bpf_link__destroy(p->links[0]);
+	synproof_bpf__destroy(p->bpf);
+	if (p->cgroup_fd >= 0)
+		close(p->cgroup_fd);
+	free(p);
+}
+
+int proof_open(struct proof **out, const char *name, char *why, size_t size)
+{
+	struct why w = { why, size };
+	libbpf_print_fn_t before;
+	struct proof *p;
+	int err = env_check(&w);
+
+	if (err)
+		return err;
+	if (!env_name_is_good(name))
+		return why_set(&w, -EINVAL,
+		               "bad name for the proof's objects: letters, digits, - and _");
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return why_set(&w, -ENOMEM, "no memory");
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	complaint[0] = '\0';
+	before = libbpf_set_print(keep_complaint);
+	p->cgroup_fd = env_cgroup_open(&w);
+	err = p->cgroup_fd < 0 ? p->cgroup_fd : set_up(p, &w);
+	if (err)
+		tear_down(p);
+	else
+		*out = p;
+	libbpf_set_print(before);
+	return err;
+}
+
+void proof_close(struct proof *p)
+{
+	tear_down(p);
+}
+
+int proof_cleanup(const char *name)
+{
+	return env_name_is_good(name) ? env_pins_remove(name) : -EINVAL;
+}
+
+int proof_client_add(struct proof *p, pid_t tgid)
+{
+	int fd = bpf_map__fd(p->bpf->maps.clients);
+	uint32_t key = (uint32_t)tgid;
+	uint32_t count = 0;
+
+	bpf_map_lookup_elem(fd, &key, &count);
+	count++;
+	return bpf_map_update_elem(fd, &key, &count, BPF_ANY) ? -errno : 0;
+}
+
+void proof_client_del(struct proof *p, pid_t tgid)
+{
+	int fd = bpf_map__fd(p->bpf->maps.clients);
+	uint32_t key = (uint32_t)tgid;
+	uint32_t count;
+
+	if (bpf_map_lookup_elem(fd, &key, &count))
+		return;
+	if (--count == 0)
+		bpf_map_delete_elem(fd, &key);
+	else
+		bpf_map_update_elem(fd, &key, &count, BPF_EXIST);
+}
+
+int proof_netns_power(struct proof *p, uint64_t netns_cookie, bool on)
+{
+	int fd = bpf_map__fd(p->bpf->maps.netns_power);
+	uint8_t one = 1;
+
+	if (on)
+		return bpf_map_update_elem(fd, &netns_cookie, &one, BPF_ANY) ? -errno : 0;
+	return bpf_map_delete_elem(fd, &netns_cookie) && errno != ENOENT ? -errno : 0;
+}
+
+int proof_read(struct proof *p, int fd, struct proof_record *out)
+{
+	struct proof_sk e;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(p->bpf->maps.socks), &fd, &e))
+		return -errno;
+	if (e.flags == 0)
+		return -ENOENT;
+	out->local = e.local;
+	out->peer = e.peer;
+	out->flags = e.flags;
+	out->is_client = e.role == PROOF_ROLE_CLIENT;
+	return 0;
+}
