@@ -12,7 +12,9 @@
  * of the SYN: a repeated SYN-ACK carries it again, and the accepted socket finds it
  * again from the SYN that the kernel saved (TCP_SAVE_SYN). Whether the SYN-ACK really
  * had it cannot be seen there (no room, power changed in between); if it had not, the
- * client says PLAIN, and a proof needs both records.
+ * client says PLAIN. Nor can it be seen there whose the listener is: an answer may go
+ * out for one that has our callbacks by another instance, and is recorded nowhere. A
+ * proof needs both records.
  *
  * PLAIN comes out, on purpose, of SYN cookies (nothing is kept of the SYN), Fast Open
  * with data (established before the SYN-ACK is sent), simultaneous open and TCP repair.
