@@ -480,9 +480,9 @@ static void defaults(void **state)
 	conf_free(NULL);
 }
 
-static char *example(void)
+static char *whole_file(const char *path)
 {
-	FILE *f = fopen(EXAMPLE, "r");
+	FILE *f = fopen(path, "r");
 	char *text = calloc(1, 1 << 16);
 
 	assert_non_null(f);
@@ -495,7 +495,7 @@ static char *example(void)
 /* data/ism.conf shows the defaults, and what it has in comments is right, too. */
 static void example_is_default(void **state)
 {
-	char *text = example();
+	char *text = whole_file(EXAMPLE);
 	struct conf *c = good(text);
 
 	assert_int_not_equal(c->host.line, 0);
@@ -509,6 +509,24 @@ static void example_is_default(void **state)
 	assert_int_equal(c->nlpars, 4);
 	assert_int_equal(c->npolicies, 2);
 	conf_free(c);
+	free(text);
+}
+
+/* What the manual shows can be loaded. */
+static void manual_is_right(void **state)
+{
+	char *text = whole_file(MANUAL), *at = strstr(text, ".Sh EXAMPLES"), *end;
+	int n = 0;
+
+	assert_non_null(at);
+	for (; (at = strstr(at, ".Bd ")); at = end + 1, n++) {
+		at = strchr(at, '\n');
+		end = strstr(at, "\n.Ed");
+		assert_non_null(end);
+		*end = '\0';
+		conf_free(good(at));
+	}
+	assert_int_equal(n, 3);
 	free(text);
 }
 
@@ -819,6 +837,7 @@ int main(void)
 		cmocka_unit_test(distances),
 		cmocka_unit_test(policy),
 		cmocka_unit_test(good_file),
+		cmocka_unit_test(manual_is_right),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
