@@ -26,8 +26,9 @@ struct chk_target {
 enum chk_event {
 	CHK_CONNECTED = 1, /* address, lport */
 	CHK_NO_CONNECTION, /* error */
+	CHK_ANSWERED,      /* the first line came back: the server is there */
 	CHK_ECHO,          /* bytes, differs, error, ring_* */
-	CHK_NO_ECHO,       /* error; not every service echoes */
+	CHK_NO_ECHO,       /* error, 0: the service says something else */
 };
 
 struct chk_report {
@@ -40,6 +41,17 @@ struct chk_report {
 	uint32_t has_stat; /* the library was there to ask */
 	uint64_t ring_tx, ring_rx;
 };
+
+/* What is missing, in one line for a person, for a connection of ours that is on
+ * TCP: ismd's words, or what is known here. Empty if nobody knows. */
+struct chk_fallback {
+	const char *laddr, *raddr; /* as ismd wrote them; "" = it does not know it */
+	unsigned lport, rport;
+	uint32_t reason, peer_reason;
+	bool no_daemon; /* there is none to ask */
+};
+#define CHK_HINT_MAX 300
+void chk_hint(const struct chk_fallback *f, char hint[CHK_HINT_MAX]);
 
 /* The live test; prints its verdict and returns the exit status. */
 int chk_live(const struct chk_target *target, bool debug);

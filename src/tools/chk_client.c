@@ -18,7 +18,7 @@
 #include "openism/openism.h"
 #include "tools/chk.h"
 
-enum { CONNECT_LIMIT_S = 9, MATCH_MS = 20, SETTLE_MS = 200, ECHO_LIMIT_S = 1 };
+enum { CONNECT_LIMIT_S = 9, MATCH_MS = 20, SETTLE_MS = 200, ECHO_LIMIT_S = 8 };
 
 static int try_address(const char *address, const char *port)
 {
@@ -112,11 +112,11 @@ static bool echo_line(int sock, const char *line, size_t len, struct chk_report 
 }
 
 /*
- * Two lines. The first tells whether this service echoes at all; it may find the
+ * Two lines, and time for a server that accepts late. The first tells whether this service echoes at all; it may find the
  * server asleep in the kernel since before the match, and then has to go by TCP
  * to wake it. The second shows what a conversation does, and has to come back.
  */
-static void exchange(int sock, struct chk_report *report)
+static void exchange(int sock, int control, struct chk_report *report)
 {
 	struct timeval limit = { .tv_sec = ECHO_LIMIT_S };
 	uint64_t tx_before, rx_before;
@@ -128,6 +128,8 @@ static void exchange(int sock, struct chk_report *report)
 	settle(sock, MATCH_MS);
 	if (!echo_line(sock, line, (size_t)len, report))
 		return;
+	report->event = CHK_ANSWERED;
+	tell(control, report);
 	settle(sock, SETTLE_MS);
 	report->has_stat = ring_bytes(sock, &tx_before, &rx_before);
 	report->differs = !echo_line(sock, line, (size_t)len, report);
@@ -151,7 +153,7 @@ int chk_echo_client(int argc, char **argv)
 	tell(parent.fd, &report);
 	if (sock < 0)
 		return 1;
-	exchange(sock, &report);
+	exchange(sock, parent.fd, &report);
 	tell(parent.fd, &report);
 	while (poll(&parent, 1, -1) < 0 && errno == EINTR)
 		;

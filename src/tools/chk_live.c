@@ -28,9 +28,11 @@
 enum {
 	TEST_LIMIT_MS = 10000,
 	POLL_MS = 20,
-	STABLE_MS = 300,   /* a match needs a few ms: TCP must last to count */
-	NO_ROW_MS = 1000,  /* connected, and ismd has never heard of it */
-	ECHO_WAIT_MS = 500 /* the echo is a bonus */
+	STABLE_MS = 300,      /* a match needs a few ms: TCP must last to count */
+	LATE_MS = 5000,       /* for a server that has not accepted yet */
+	NO_ROW_MS = 1000,     /* connected, and ismd has never heard of it */
+	ECHO_WAIT_MS = 500,   /* the echo is a bonus */
+	SECOND_WAIT_MS = 5000 /* but once it began it has to go on */
 };
 
 enum verdict { UNDECIDED, NO_CONNECTION, ON_SMCD, ON_TCP };
@@ -42,9 +44,12 @@ struct test {
 	int control;
 	bool hung_up;
 	struct chk_report connected, echo; /* event 0 = not reported yet */
-	long connected_ms, changed_ms;
-	bool announced;
+	bool answered;                     /* the server has sent something */
+	long connected_ms, changed_ms, answered_ms;
+	bool announced, no_daemon;
 	uint32_t reason, peer_reason;
+	char laddr[INET6_ADDRSTRLEN], raddr[INET6_ADDRSTRLEN]; /* in ismd's spelling */
+	char hint[CHK_HINT_MAX];
 };
 
 static volatile sig_atomic_t interrupted;
@@ -125,6 +130,13 @@ static void announce(struct test *t, unsigned address)
 	fflush(stdout);
 }
 
+static void take_answer(struct test *t)
+{
+	if (!t->answered)
+		t->answered_ms = now_ms();
+	t->answered = true;
+}
+
 /* Wait up to @ms for news of the client and take them. */
 static void listen_to_client(struct test *t, int ms)
 {
@@ -153,25 +165,51 @@ static void listen_to_client(struct test *t, int ms)
 	case CHK_NO_CONNECTION:
 		t->connected = report;
 		break;
+	case CHK_ANSWERED:
+		take_answer(t);
+		break;
 	default:
 		t->echo = report;
+		/* also the end of the connection, and a service that is no echo */
+		if (report.event == CHK_ECHO || !report.error)
+			take_answer(t);
 	}
 }
 
 /* Copies the client's row; its strings are gone when we return. */
-static bool find_row(const struct test *t, struct ss_row *row, struct ismd_error *err)
+static bool find_row(struct test *t, struct ss_row *row, struct ismd_error *err)
 {
-	struct json_object *answer = ismd_get("sockets", 0, err);
+	struct json_object *answer = ismd_get("sockets", ".", 0, err);
 	struct json_object *list = answer ? jget_array(answer, "sockets") : NULL;
 	bool found = false;
 
-	for (size_t i = 0; list && !found && i < json_object_array_length(list); i++) {
+	for (size_t i = 0; !found && i < jget_len(list); i++) {
 		ss_row_parse(json_object_array_get_idx(list, i), row);
 		found = row->lport == t->connected.lport && row->rport == t->target->port &&
 		        row->state != SS_LISTEN;
+		if (!found)
+			continue;
+		snprintf(t->laddr, sizeof(t->laddr), "%s", row->laddr);
+		snprintf(t->raddr, sizeof(t->raddr), "%s", row->raddr);
 	}
 	json_object_put(answer);
 	return found;
+}
+
+/*
+ * The code that stands there now is final when it has lasted. "No mate" means
+ * little as long as the server may still be about to accept: it has not sent a
+ * byte, so whether it would claim the connection cannot be known.
+ */
+static bool is_final(const struct test *t, long now)
+{
+	long since = t->changed_ms;
+
+	if (t->reason == FAB_REASON_PEERNOSMC && !t->answered)
+		return now - t->connected_ms >= LATE_MS;
+	if (t->reason == FAB_REASON_PEERNOSMC && t->answered_ms > since)
+		since = t->answered_ms;
+	return t->reason && now - since >= STABLE_MS;
 }
 
 /* One look at ismd: is the matter settled? */
@@ -189,6 +227,7 @@ static enum verdict judge(struct test *t)
 			                               ? "ismd does not know the connection"
 			                               : err.text);
 		t->reason = (uint32_t)FAB_REASON_OI_NODAEMON;
+		t->no_daemon = err.kind != ISMD_ANSWERED;
 		return ON_TCP;
 	}
 	if (row.mode == SS_MODE_SMCD)
@@ -198,7 +237,7 @@ static enum verdict judge(struct test *t)
 		t->reason = row.reason;
 		t->peer_reason = row.peer_reason;
 	}
-	return t->reason && now - t->changed_ms >= STABLE_MS ? ON_TCP : UNDECIDED;
+	return is_final(t, now) ? ON_TCP : UNDECIDED;
 }
 
 static enum verdict run(struct test *t)
@@ -213,10 +252,18 @@ static enum verdict run(struct test *t)
 		else if (t->connected.event == CHK_NO_CONNECTION || t->hung_up)
 			v = NO_CONNECTION;
 	}
-	end = now_ms() + ECHO_WAIT_MS;
-	while (v == ON_SMCD && !t->echo.event && !t->hung_up && !interrupted && now_ms() < end)
+	if (v != UNDECIDED)
+		return v;
+	return t->reason ? ON_TCP : NO_CONNECTION;
+}
+
+static void await_echo(struct test *t)
+{
+	long start = now_ms();
+
+	while (!t->echo.event && !t->hung_up && !interrupted &&
+	       now_ms() - start < (t->answered ? SECOND_WAIT_MS : ECHO_WAIT_MS))
 		listen_to_client(t, POLL_MS);
-	return v == UNDECIDED ? NO_CONNECTION : v;
 }
 
 static void stop_client(struct test *t)
@@ -233,6 +280,22 @@ static void print_reason(const char *side, uint32_t code)
 
 	printf("          %s:        0x%08x   %s\n", side, code,
 	       text ? text : "(Unknown error code)");
+}
+
+/* While the connection lives: ismd forgets it with its end. */
+static void ask_hint(struct test *t)
+{
+	struct chk_fallback f = {
+		.laddr = t->laddr,
+		.raddr = t->raddr,
+		.lport = t->connected.lport,
+		.rport = t->target->port,
+		.reason = t->reason,
+		.peer_reason = t->peer_reason,
+		.no_daemon = t->no_daemon,
+	};
+
+	chk_hint(&f, t->hint);
 }
 
 static void print_debug(const struct test *t)
@@ -256,7 +319,8 @@ static void print_debug(const struct test *t)
 
 static int print_verdict(const struct test *t, enum verdict v)
 {
-	bool differs = t->echo.event == CHK_ECHO && t->echo.differs;
+	/* what began and did not come to its end is lost, too */
+	bool differs = t->echo.event ? t->echo.event == CHK_ECHO && t->echo.differs : t->answered;
 
 	if (t->debug)
 		print_debug(t);
@@ -273,6 +337,8 @@ static int print_verdict(const struct test *t, enum verdict v)
 		print_reason("Client", t->reason);
 		if (t->peer_reason)
 			print_reason("Server", t->peer_reason);
+		if (*t->hint)
+			printf("          Hint:          %s\n", t->hint);
 	}
 	putchar('\n');
 	return 1;
@@ -291,6 +357,10 @@ int chk_live(const struct chk_target *target, bool debug)
 	if (start_client(&t) < 0)
 		return 1;
 	v = run(&t);
+	if (v == ON_SMCD)
+		await_echo(&t);
+	if (v == ON_TCP)
+		ask_hint(&t);
 	stop_client(&t);
 	if (interrupted)
 		return 1;

@@ -187,7 +187,7 @@ struct json_object *ismd_ask(const char *request, unsigned flags, struct ismd_er
 	int sock, fd, r;
 
 	err->kind = ISMD_ANSWERED;
-	err->text[0] = '\0';
+	err->text[0] = err->code[0] = '\0';
 	sock = open_channel(flags, err);
 	if (sock < 0)
 		return NULL;
@@ -206,17 +206,79 @@ struct json_object *ismd_ask(const char *request, unsigned flags, struct ismd_er
 	return obj;
 }
 
-struct json_object *ismd_get(const char *op, unsigned flags, struct ismd_error *err)
+struct json_object *ismd_request(const char *op, const char *lpar)
 {
-	struct json_object *obj;
-	char request[64];
+	struct json_object *request = json_object_new_object();
 
-	snprintf(request, sizeof(request), "{\"op\":\"%s\"}", op);
-	obj = ismd_ask(request, flags, err);
-	if (obj && jget_has(obj, "error")) {
-		fail(err, ISMD_GARBLED, "%s", jget_str(obj, "error"));
-		json_object_put(obj);
+	jadd_str(request, "op", op);
+	if (lpar)
+		jadd_str(request, "lpar", strcmp(lpar, ".") == 0 ? "" : lpar);
+	return request;
+}
+
+/* Its words for a person, unless the code is one that says more. */
+static void refused(struct ismd_error *err, struct json_object *answer)
+{
+	static const struct {
+		const char *code, *text;
+	} clear[] = {
+		{ "perm", "it needs root of this LPAR or of the box" },
+		{ "nolpar", "there is no LPAR of that name" },
+	};
+	const char *text = jget_str(answer, "error");
+
+	snprintf(err->code, sizeof(err->code), "%s", jget_str(answer, "code"));
+	for (size_t i = 0; i < sizeof(clear) / sizeof(clear[0]); i++)
+		if (strcmp(clear[i].code, err->code) == 0)
+			text = clear[i].text;
+	fail(err, ISMD_REFUSED, "%s", text);
+}
+
+struct json_object *ismd_do(struct json_object *request, unsigned flags, struct ismd_error *err)
+{
+	struct json_object *answer =
+		ismd_ask(json_object_to_json_string_ext(
+				 request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+	                 flags, err);
+
+	json_object_put(request);
+	if (answer && jget_has(answer, "error")) {
+		refused(err, answer);
+		json_object_put(answer);
 		return NULL;
 	}
-	return obj;
+	return answer;
+}
+
+struct json_object *ismd_get(const char *op, const char *lpar, unsigned flags,
+                             struct ismd_error *err)
+{
+	return ismd_do(ismd_request(op, lpar), flags, err);
+}
+
+bool ismd_refused_with(const struct ismd_error *err, const char *code)
+{
+	return err->kind == ISMD_REFUSED && strcmp(err->code, code) == 0;
+}
+
+const char *ismd_error_nl(const struct ismd_error *err)
+{
+	static const struct {
+		const char *code, *text;
+	} texts[] = {
+		{ "perm", "Operation not permitted" },
+		{ "noent", "Object not found" },
+		{ "exists", "Object exists" },
+		{ "nodev", "No such device" },
+		{ "pnetid", "Invalid input data or parameter" },
+		{ "eid", "Invalid input data or parameter" },
+		{ "usage", "Invalid input data or parameter" },
+		{ "full", "Input data out of range" },
+		{ "op", "Operation not supported" },
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (ismd_refused_with(err, texts[i].code))
+			return texts[i].text;
+	return err->text;
 }

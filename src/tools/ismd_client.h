@@ -4,6 +4,7 @@
 #define OPENISM_TOOLS_ISMD_CLIENT_H
 
 #include <json-c/json.h>
+#include <stdbool.h>
 
 enum ismd_fail {
 	ISMD_ANSWERED = 0,
@@ -12,11 +13,13 @@ enum ismd_fail {
 	ISMD_SILENT,  /* no answer within the time limit */
 	ISMD_VERSION, /* it speaks another version */
 	ISMD_GARBLED, /* the answer is not what was agreed */
+	ISMD_REFUSED, /* the answer says no; code has its code, or "" */
 };
 
 struct ismd_error {
 	enum ismd_fail kind;
 	char text[256]; /* one line without a full stop, for people */
+	char code[16];
 };
 
 #define ISMD_START 0x1u /* start ismd if none runs */
@@ -28,7 +31,23 @@ struct ismd_error {
  */
 struct json_object *ismd_ask(const char *request, unsigned flags, struct ismd_error *err);
 
-/* ismd_ask(), but an answer with "error" in it is a failure as well. */
-struct json_object *ismd_get(const char *op, unsigned flags, struct ismd_error *err);
+/*
+ * A request for that operation, to which members may be added. @lpar: NULL says
+ * nothing about LPARs, "." is the asker's own one, else a name.
+ */
+struct json_object *ismd_request(const char *op, const char *lpar);
+
+/* Ask it, and put @request. An answer with "error" in it is a failure, too. */
+struct json_object *ismd_do(struct json_object *request, unsigned flags, struct ismd_error *err);
+
+/* The two in one, for a request with nothing to add. */
+struct json_object *ismd_get(const char *op, const char *lpar, unsigned flags,
+                             struct ismd_error *err);
+
+bool ismd_refused_with(const struct ismd_error *err, const char *code);
+
+/* The failure in the words of libnl, which is what smc_pnet and smcd have always
+ * printed, as far as it has words for it. */
+const char *ismd_error_nl(const struct ismd_error *err);
 
 #endif

@@ -52,3 +52,23 @@ struct json_object *jget_array(struct json_object *obj, const char *key)
 
 	return json_object_is_type(v, json_type_array) ? v : NULL;
 }
+
+size_t jget_len(struct json_object *list)
+{
+	return list ? json_object_array_length(list) : 0;
+}
+
+void jadd_str(struct json_object *obj, const char *key, const char *value)
+{
+	json_object_object_add(obj, key, json_object_new_string(value));
+}
+
+void jadd_num(struct json_object *obj, const char *key, uint64_t value)
+{
+	json_object_object_add(obj, key, json_object_new_uint64(value));
+}
+
+void jadd_bool(struct json_object *obj, const char *key, bool value)
+{
+	json_object_object_add(obj, key, json_object_new_boolean(value));
+}

@@ -136,24 +136,61 @@ static int parse_options(int argc, char **argv, struct options *o)
 	return 0;
 }
 
+/* smc_pnet's entry for the interface. A daemon that keeps no table has none. */
+static bool print_table_entry(const char *interface)
+{
+	struct ismd_error err;
+	struct json_object *answer = ismd_get("pnet", ".", ISMD_START, &err);
+	struct json_object *list = answer ? jget_array(answer, "pnet") : NULL;
+	bool found = false;
+
+	for (size_t i = 0; i < jget_len(list) && !found; i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+
+		found = strcmp(jget_str(entry, "interface"), interface) == 0;
+		if (found)
+			printf("%s*\n", jget_str(entry, "pnetid"));
+	}
+	json_object_put(answer);
+	return found;
+}
+
+/*
+ * An ISM function serves every interface of its LPAR, so its network is theirs.
+ * Where functions are in different networks, none of them is the interface's.
+ */
+static void print_functions_id(struct json_object *list)
+{
+	const char *id = "";
+
+	for (size_t i = 0; i < jget_len(list); i++) {
+		const char *other = jget_str(json_object_array_get_idx(list, i), "pnetid");
+
+		if (i && strcmp(id, other) != 0)
+			return;
+		id = other;
+	}
+	if (*id)
+		puts(id);
+}
+
 static int print_pnetid(const char *interface)
 {
-	struct json_object *answer, *list;
+	struct json_object *answer;
 	struct ismd_error err;
 
 	if (!if_nametoindex(interface)) {
 		printf("Error: Interface %s does not exist\n", interface);
 		return 1;
 	}
-	answer = ismd_get("functions", ISMD_START, &err);
+	if (print_table_entry(interface))
+		return 0;
+	answer = ismd_get("functions", ".", ISMD_START, &err);
 	if (!answer) {
 		printf("Error: %s\n", err.text);
 		return 1;
 	}
-	/* One LPAR, one function: its network is that of every interface. */
-	list = jget_array(answer, "functions");
-	if (list && json_object_array_length(list))
-		puts(jget_str(json_object_array_get_idx(list, 0), "pnetid"));
+	print_functions_id(jget_array(answer, "functions"));
 	json_object_put(answer);
 	return 0;
 }

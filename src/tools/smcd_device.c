@@ -10,27 +10,36 @@ static int usage(void)
 	return SMCD_FAILED;
 }
 
-static void print_row(struct json_object *f)
+static void print_row(struct json_object *f, int details)
 {
-	printf("%04x %-4s  %-12s  %04x   %-4s  %5u  %-16s \n", jget_u32(f, "fid"),
+	char pnetid[32];
+
+	snprintf(pnetid, sizeof(pnetid), "%s%s", jget_bool(f, "pnetid_user") ? "*" : "",
+	         jget_str(f, "pnetid"));
+	printf("%04x %-4s  %-12s  %04x   %-4s  %5u  %-16s ", jget_u32(f, "fid"),
 	       jget_str(f, "type"), jget_str(f, "pci_id"), jget_u32(f, "pchid"),
-	       jget_bool(f, "in_use") ? "Yes" : "No", jget_u32(f, "lgrs"), jget_str(f, "pnetid"));
+	       jget_bool(f, "in_use") ? "Yes" : "No", jget_u32(f, "lgrs"), pnetid);
+	if (details)
+		printf(" %04x  %4u  %s", jget_u32(f, "chid"), jget_u32(f, "vlan"),
+		       jget_str(f, "lpar"));
+	putchar('\n');
 }
 
-static void print_devices(struct json_object *list)
+static void print_devices(struct json_object *list, int details)
 {
 	bool header = false;
 
-	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+	for (size_t i = 0; i < jget_len(list); i++) {
 		struct json_object *f = json_object_array_get_idx(list, i);
 
 		/* A function without power is a slot, not a device. */
 		if (!jget_bool(f, "power"))
 			continue;
 		if (!header)
-			puts("FID  Type  PCI-ID        PCHID  InUse  #LGs  PNET-ID  ");
+			printf("FID  Type  PCI-ID        PCHID  InUse  #LGs  PNET-ID  %s\n",
+			       details ? "         CHID  VLAN  LPAR" : "");
 		header = true;
-		print_row(f);
+		print_row(f, details);
 	}
 }
 
@@ -45,10 +54,11 @@ int smcd_device(int argc, char **argv, const struct smcd_options *opt)
 	if (argc > 1 ||
 	    (argc == 1 && (smcd_matches(argv[0], "help") || !smcd_matches(argv[0], "all"))))
 		return usage();
-	answer = smcd_ask("functions");
+	answer = smcd_ask("functions", opt);
 	if (!answer)
 		return SMCD_FAILED;
-	print_devices(jget_array(answer, "functions"));
+	/* as with linkgroup, -a and -ad count as no details */
+	print_devices(jget_array(answer, "functions"), opt->absolute ? 0 : opt->details);
 	json_object_put(answer);
 	return 0;
 }

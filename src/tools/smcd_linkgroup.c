@@ -6,6 +6,8 @@
 #include "tools/json_get.h"
 #include "tools/smcd.h"
 
+enum { EID_LENGTH = 32 };
+
 /* What is to be shown: everything, one group, or nothing that exists. */
 struct selection {
 	bool none;
@@ -44,14 +46,31 @@ static int parse_words(int argc, char **argv, struct selection *sel)
 	return 0;
 }
 
-static void print_pids(struct json_object *group)
+/* The two ends, in the order that all these lists have. */
+static void print_pair(const char *label, struct json_object *list)
 {
-	struct json_object *pids = jget_array(group, "pids");
-
-	fputs("PIDs     :", stdout);
-	for (size_t i = 0; pids && i < json_object_array_length(pids); i++)
-		printf(" %" PRId64, json_object_get_int64(json_object_array_get_idx(pids, i)));
+	printf("%-9s:", label);
+	for (size_t i = 0; i < jget_len(list); i++)
+		printf(" %s", json_object_get_string(json_object_array_get_idx(list, i)));
 	putchar('\n');
+}
+
+static void print_ends(struct json_object *g)
+{
+	printf("Segments : %u\n", jget_u32(g, "segments"));
+	print_pair("PIDs", jget_array(g, "pids"));
+	if (jget_has(g, "lpars"))
+		print_pair("LPARs", jget_array(g, "lpars"));
+	if (jget_has(g, "chid"))
+		printf("CHID     : %04x\n", jget_u32(g, "chid"));
+	if (jget_has(g, "gids"))
+		print_pair("GIDs", jget_array(g, "gids"));
+}
+
+/* A user EID is shown as it is sent, filled up with blanks. */
+static void print_eid(const char *eid)
+{
+	printf("EID      : %-*s\n", *eid ? EID_LENGTH : 0, eid);
 }
 
 static void print_details(struct json_object *g, int details)
@@ -66,15 +85,13 @@ static void print_details(struct json_object *g, int details)
 		printf("Peer-Rel : %u\n", jget_u32(g, "release"));
 		printf("Peer-Host: %s\n", jget_str(g, "peer_host"));
 		printf("Peer-OS  : %s\n", jget_str(g, "peer_os"));
-		printf("EID      : %s\n", jget_str(g, "eid"));
+		print_eid(jget_str(g, "eid"));
 	}
 	printf("#Conns   : %u\n", jget_u32(g, "conns"));
 	printf("Sndbuf   : %" PRIu64 " B\n", jget_u64(g, "sndbuf"));
 	printf("DMB      : %" PRIu64 " B\n", jget_u64(g, "dmb"));
-	if (details > 1) {
-		printf("Segments : %u\n", jget_u32(g, "segments"));
-		print_pids(g);
-	}
+	if (details > 1)
+		print_ends(g);
 }
 
 static void print_row(struct json_object *g)
@@ -85,7 +102,7 @@ static void print_row(struct json_object *g)
 
 static void print_groups(struct json_object *list, const struct selection *sel, int details)
 {
-	size_t n = list ? json_object_array_length(list) : 0;
+	size_t n = jget_len(list);
 	bool first = true;
 
 	if (n && !details)
@@ -113,7 +130,7 @@ int smcd_linkgroup(int argc, char **argv, const struct smcd_options *opt)
 
 	if (parse_words(argc, argv, &sel))
 		return SMCD_FAILED;
-	answer = smcd_ask("linkgroups");
+	answer = smcd_ask("linkgroups", opt);
 	if (!answer)
 		return SMCD_FAILED;
 	print_groups(jget_array(answer, "linkgroups"), &sel, opt->absolute ? 0 : opt->details);

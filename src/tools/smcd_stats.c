@@ -121,7 +121,7 @@ int smcd_stats(int argc, char **argv, const struct smcd_options *opt)
 			return usage();
 		json = true;
 	}
-	answer = smcd_ask("stats");
+	answer = smcd_ask("stats", opt);
 	if (!answer)
 		return SMCD_FAILED;
 	if (json)

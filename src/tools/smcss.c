@@ -20,7 +20,8 @@ struct options {
 	struct ss_filter filter;
 	struct ss_format format;
 	bool json;
-	double watch; /* seconds, 0 = once */
+	double watch;     /* seconds, 0 = once */
+	const char *lpar; /* NULL = whatever the asker may see */
 };
 
 static void help(FILE *out)
@@ -32,6 +33,8 @@ static void help(FILE *out)
 	      "  -W, --wide           do not shorten addresses\n"
 	      "  -D, --smcd           SMC-D sockets only, with their DMBs\n"
 	      "  -R, --smcr           SMC-R sockets only\n"
+	      "  -N, --lpar NAME      sockets of that LPAR only, '.' is the own one\n"
+	      "  -L, --show-lpar      begin each row with the LPARs of both ends\n"
 	      "      --explain        append the reason of a fallback in words\n"
 	      "      --json           one JSON array with all that is known\n"
 	      "      --watch SECONDS  repeat until interrupted\n"
@@ -75,6 +78,12 @@ static int take_option(int c, struct options *o)
 	case 'R':
 		o->filter.smcr = o->format.smcr = true;
 		return -1;
+	case 'L':
+		o->format.lpar = true;
+		return -1;
+	case 'N':
+		o->lpar = optarg;
+		return -1;
 	case OPT_EXPLAIN:
 		o->format.explain = true;
 		return -1;
@@ -116,15 +125,19 @@ static const char *find_conflict(const struct options *o)
 /* Returns the status to exit with, or -1 to go on. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
-	/* "w": before --watch came, this was short for --wide, and stays so. */
+	/* "w", "l": short for --wide and --listening since before --watch and --lpar
+	 * came, and they stay so. */
 	static const struct option longs[] = {
 		{ "all", no_argument, NULL, 'a' },
 		{ "listening", no_argument, NULL, 'l' },
+		{ "l", no_argument, NULL, 'l' },
 		{ "debug", no_argument, NULL, 'd' },
 		{ "wide", no_argument, NULL, 'W' },
 		{ "w", no_argument, NULL, 'W' },
 		{ "smcd", no_argument, NULL, 'D' },
 		{ "smcr", no_argument, NULL, 'R' },
+		{ "lpar", required_argument, NULL, 'N' },
+		{ "show-lpar", no_argument, NULL, 'L' },
 		{ "explain", no_argument, NULL, OPT_EXPLAIN },
 		{ "json", no_argument, NULL, OPT_JSON },
 		{ "watch", required_argument, NULL, OPT_WATCH },
@@ -135,7 +148,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	const char *conflict;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "aldWDRhv", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "aldWDRLN:hv", longs, NULL)) != -1) {
 		int r = take_option(c, o);
 
 		if (r >= 0)
@@ -173,9 +186,7 @@ static void print_json_row(const struct ss_row *row, bool first)
 /* Rows of one address family, as the kernel lists them: IPv4 first. */
 static void print_family(struct json_object *list, bool v6, const struct options *o, bool *first)
 {
-	size_t n = list ? json_object_array_length(list) : 0;
-
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < jget_len(list); i++) {
 		struct json_object *item = json_object_array_get_idx(list, i);
 		struct ss_row row;
 
@@ -198,6 +209,7 @@ static int report_failure(const struct ismd_error *err)
 	case ISMD_ABSENT: /* no daemon, no sockets: an empty list is the truth */
 		return 0;
 	case ISMD_GARBLED:
+	case ISMD_REFUSED:
 		fprintf(stderr, "RTNETLINK answers: %s\n", err->text);
 		return 1;
 	default:
@@ -209,7 +221,7 @@ static int report_failure(const struct ismd_error *err)
 static int list_sockets(const struct options *o)
 {
 	struct ismd_error err;
-	struct json_object *answer = ismd_get("sockets", 0, &err);
+	struct json_object *answer = ismd_get("sockets", o->lpar, 0, &err);
 	struct json_object *list = answer ? jget_array(answer, "sockets") : NULL;
 	bool first = true;
 	int status = 0;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The columns are an interface: scripts split them at blanks and count. What is
- * ours (the words of --explain) therefore stands at the end of a row only.
+ * ours (the words of --explain) therefore stands at the end of a row only. Rows
+ * end where there is nothing more to say, so the LPARs stand in front, and there
+ * only when they were asked for.
  *
  * Cursors: smc_diag names them by who sent them, not by direction. "rxcons" is
  * the consumer cursor that was received, so it tells what the *peer* has read;
@@ -19,6 +21,8 @@ enum { ADDRESS_WIDTH = 23 };
 
 void ss_print_header(FILE *out, const struct ss_format *fmt)
 {
+	if (fmt->lpar)
+		fprintf(out, "%-16s %-16s ", "LPAR", "Peer-LPAR");
 	fputs("State          UID   Inode   Local Address           Peer Address            "
 	      "Intf Mode ",
 	      out);
@@ -134,10 +138,20 @@ static void print_mode(FILE *out, const struct ss_row *row, const struct ss_form
 	}
 }
 
+/* Never empty: fields are counted. */
+static void print_lpars(FILE *out, struct json_object *j)
+{
+	const char *own = jget_str(j, "lpar"), *peer = jget_str(j, "peer_lpar");
+
+	fprintf(out, "%-16s %-16s ", *own ? own : "-", *peer ? peer : "-");
+}
+
 void ss_print_row(FILE *out, const struct ss_row *row, const struct ss_format *fmt)
 {
 	char buf[16];
 
+	if (fmt->lpar)
+		print_lpars(out, row->json);
 	fprintf(out, "%-14s %05u %07" PRIu64 " ", ss_state_name(row->state, buf), row->uid,
 	        row->inode);
 	if (row->state != SS_INIT)

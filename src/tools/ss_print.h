@@ -10,6 +10,7 @@
 
 struct ss_format {
 	bool debug, smcd, smcr, wide, explain;
+	bool lpar; /* begin with the LPARs of both ends */
 };
 
 void ss_print_header(FILE *out, const struct ss_format *fmt);

@@ -165,6 +165,33 @@ static void test_pnetid(void **state)
 	check(RUN("-i", "lo"), 0, "OPENISM\n");
 }
 
+/* smc_pnet's table comes first; functions that disagree say nothing. */
+static void test_pnetid_table(void **state)
+{
+	static const struct canned answers[] = {
+		{ "pnet",
+		  "{\"pnet\":[{\"pnetid\":\"A\",\"interface\":\"eth9\",\"fid\":0},"
+		  "{\"pnetid\":\"NET1\",\"interface\":\"lo\",\"fid\":0}]}",
+		  "{\"op\":\"pnet\",\"lpar\":\"\"}" },
+		{ NULL, NULL },
+	};
+
+	fake_start(answers, FAKE_ANSWERS);
+	check(RUN("-i", "lo"), 0, "NET1*\n");
+}
+
+static void test_pnetid_unclear(void **state)
+{
+	static const struct canned answers[] = {
+		{ "pnet", "{\"pnet\":[]}" },
+		{ "functions", "{\"functions\":[{\"pnetid\":\"NET1\"},{\"pnetid\":\"NET2\"}]}" },
+		{ NULL, NULL },
+	};
+
+	fake_start(answers, FAKE_ANSWERS);
+	check(RUN("-i", "lo"), 0, "");
+}
+
 static void test_success(void **state)
 {
 	answer_row("\"mode\":\"SMCD\",\"reason\":0");
@@ -195,12 +222,89 @@ static void test_no_echo(void **state)
 	check(RUN("-C", "127.0.0.1", "-p", port_text), 0, verdict("     Success, using SMC-D\n"));
 }
 
+#define NO_MATE                                   \
+	"     Failed  (TCP fallback), reasons:\n" \
+	"          Client:        0x03010000   peer does not support SMC\n"
+
+/* A daemon that explains nothing: the code alone says something. */
 static void test_fallback(void **state)
+{
+	struct timespec start, end;
+
+	answer_row("\"mode\":\"TCP\",\"reason\":50397184");
+	serve(0, 0);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
+	      verdict(NO_MATE "          Hint:          the other end is not known: start it "
+	                      "under smc_run, on this host\n"));
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	/* the server has answered: nobody to wait for */
+	assert_true(end.tv_sec - start.tv_sec < 4);
+}
+
+/* Nobody accepts yet: SMC may still come, and does. */
+static void test_late_server(void **state)
+{
+	static char text[512];
+	static const struct canned answers[] = { { "sockets", text }, { NULL, NULL } };
+
+	snprintf(text, sizeof(text),
+	         "{\"sockets\":[{\"state\":1,\"lport\":@PORT,\"rport\":%s,\"mode\":\"@MODE\","
+	         "\"reason\":50397184}]}",
+	         port_text);
+	fake_mode_late_ms = 1500;
+	fake_start(answers, FAKE_ANSWERS);
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 0, verdict("     Success, using SMC-D\n"));
+}
+
+static void test_never_accepted(void **state)
 {
 	answer_row("\"mode\":\"TCP\",\"reason\":50397184");
 	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
+	      verdict(NO_MATE "          Hint:          the other end is not known: start it "
+	                      "under smc_run, on this host\n"));
+}
+
+/* ismd knows better than the code. */
+static void test_explained(void **state)
+{
+	static char sockets[512], request[256];
+	static const struct canned answers[] = {
+		{ "sockets", sockets },
+		{ "explain", "{\"state\":\"declined\",\"hint\":\"PNET ids differ: NET1 and NET2\"}",
+		  request },
+		{ NULL, NULL },
+	};
+
+	snprintf(sockets, sizeof(sockets),
+	         "{\"sockets\":[{\"state\":1,\"laddr\":\"127.0.0.1\",\"lport\":@PORT,"
+	         "\"raddr\":\"::ffff:127.0.0.1\",\"rport\":%s,\"mode\":\"TCP\","
+	         "\"reason\":50528256}]}",
+	         port_text);
+	snprintf(request, sizeof(request),
+	         "{\"op\":\"explain\",\"lpar\":\"\",\"laddr\":\"127.0.0.1\",\"lport\":@PORT,"
+	         "\"raddr\":\"::ffff:127.0.0.1\",\"rport\":%s}",
+	         port_text);
+	fake_start(answers, FAKE_ANSWERS);
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
 	      verdict("     Failed  (TCP fallback), reasons:\n"
-	              "          Client:        0x03010000   peer does not support SMC\n"));
+	              "          Client:        0x03030000   no SMC device found\n"
+	              "          Hint:          PNET ids differ: NET1 and NET2\n"));
+}
+
+/* There is no daemon at all, and none can be started. */
+static void test_no_daemon(void **state)
+{
+	const struct outcome *o = RUN("-C", "127.0.0.1", "-p", port_text);
+
+	assert_string_equal(
+		o->out,
+		verdict("     Failed  (TCP fallback), reasons:\n"
+	                "          Client:        0x0a010000   openism: no ismd when the "
+	                "connection was made\n"
+	                "          Hint:          no ismd: in a container mount /run/ism of the "
+	                "host, on the host start ismd or run smc_run\n"));
+	assert_int_equal(o->status, 1);
 }
 
 static void test_declined(void **state)
@@ -212,6 +316,17 @@ static void test_declined(void **state)
 	              "          Server:        0x12345678   (Unknown error code)\n"));
 }
 
+static void test_declined_hint(void **state)
+{
+	answer_row("\"mode\":\"TCP\",\"reason\":83886080,\"peer_reason\":50528264");
+	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
+	      verdict("     Failed  (TCP fallback), reasons:\n"
+	              "          Client:        0x05000000   peer declined during handshake\n"
+	              "          Server:        0x03030008   peer sent no UEID\n"
+	              "          Hint:          at the other end: no EID in common: smcd ueid add "
+	              "the same one in both LPARs\n"));
+}
+
 static void test_unknown_to_ismd(void **state)
 {
 	static const struct canned none[] = { { "sockets", "{\"sockets\":[]}" }, { NULL, NULL } };
@@ -220,7 +335,9 @@ static void test_unknown_to_ismd(void **state)
 	check(RUN("-C", "127.0.0.1", "-p", port_text), 1,
 	      verdict("     Failed  (TCP fallback), reasons:\n"
 	              "          Client:        0x0a010000   openism: no ismd when the "
-	              "connection was made\n"));
+	              "connection was made\n"
+	              "          Hint:          ismd runs but does not know the connection: is it "
+	              "another one than the program's (LPAR, runtime directory)?\n"));
 }
 
 static void test_no_connection(void **state)
@@ -266,10 +383,12 @@ static void test_server(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_usage),         TEST(test_pnetid),        TEST(test_success),
-		TEST(test_wrong_echo),    TEST(test_no_echo),       TEST(test_fallback),
-		TEST(test_declined),      TEST(test_server),        TEST(test_unknown_to_ismd),
-		TEST(test_no_connection), TEST(test_other_service),
+		TEST(test_usage),         TEST(test_pnetid),         TEST(test_success),
+		TEST(test_wrong_echo),    TEST(test_no_echo),        TEST(test_fallback),
+		TEST(test_declined),      TEST(test_server),         TEST(test_unknown_to_ismd),
+		TEST(test_no_connection), TEST(test_other_service),  TEST(test_late_server),
+		TEST(test_explained),     TEST(test_no_daemon),      TEST(test_declined_hint),
+		TEST(test_pnetid_table),  TEST(test_pnetid_unclear), TEST(test_never_accepted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -115,8 +116,123 @@ static void test_already(void **state)
 static void test_refused(void **state)
 {
 	refuse("{\"error\":\"disk full\"}");
-	check(run_tool("smc_rnics", "-e", "1", NULL), 7, "", "Error: Failed to enable FID 1\n");
-	check(run_tool("smc_rnics", "-d", "1", NULL), 7, "", "Error: Failed to disable FID 1\n");
+	check(run_tool("smc_rnics", "-e", "1", NULL), 7, "",
+	      "Error: Failed to enable FID 1\n       disk full\n");
+	check(run_tool("smc_rnics", "-d", "1", NULL), 7, "",
+	      "Error: Failed to disable FID 1\n       disk full\n");
+}
+
+static void test_no_rights(void **state)
+{
+	refuse("{\"error\":\"?\",\"code\":\"perm\"}");
+	check(run_tool("smc_rnics", "-e", "1", NULL), 7, "",
+	      "Error: Failed to enable FID 1\n"
+	      "       it needs root of this LPAR or of the box\n");
+}
+
+static void test_no_lpar(void **state)
+{
+	static const struct canned answer[] = {
+		{ "functions", "{\"error\":\"?\",\"code\":\"nolpar\"}" },
+		{ "functions", "{\"error\":\"?\",\"code\":\"perm\"}",
+		  "{\"op\":\"functions\",\"lpar\":\"db\"}" },
+		{ "power", "{\"error\":\"?\",\"code\":\"nolpar\"}" },
+		{ NULL, NULL },
+	};
+
+	fake_start(answer, FAKE_ANSWERS);
+	check(run_tool("smc_rnics", "-e", "1", "-N", "web", NULL), 5, "",
+	      "Error: LPAR web does not exist\n");
+	check(run_tool("smc_rnics", "-N", "web", NULL), 5, HEADER,
+	      "Error: LPAR web does not exist\n");
+	check(run_tool("smc_rnics", "-N", "db", NULL), 7, HEADER,
+	      "Error: it needs root of this LPAR or of the box\n");
+}
+
+/* Functions of several LPARs; one PNET id is the user's. */
+static void test_lpars(void **state)
+{
+#define ISM "\"pft\":5,\"pchid\":65535,\"type\":\"ISM\","
+	static const char list[] =
+		"{\"functions\":["
+		"{\"lpar\":\"web\",\"fid\":1,\"power\":true,\"pci_id\":\"0001:00:00.0\"," ISM
+		"\"pnetid\":\"NET1\",\"pnetid_user\":true},"
+		"{\"lpar\":\"web\",\"fid\":65535,\"power\":false},"
+		"{\"lpar\":\"db\",\"fid\":42,\"power\":true,\"pci_id\":\"002a:00:00.0\"," ISM
+		"\"pnetid\":\"NET1\",\"pnetid_user\":false}]}";
+	static const struct canned answer[] = {
+		{ "functions", list, "{\"op\":\"functions\"}" },
+		{ NULL, NULL },
+	};
+	static const char web[] = "   1  1      0001:00:00.0  ffff   ISM              ISM   y    "
+				  "n/a   NET1*              n/a\n";
+	static const char db[] = "  2a  1      002a:00:00.0  ffff   ISM              ISM   y    "
+				 "n/a   NET1               n/a\n";
+	char text[1024];
+
+	fake_start(answer, FAKE_ANSWERS);
+	snprintf(text, sizeof(text), "%s%s%s", HEADER, web, db);
+	check(run_tool("smc_rnics", NULL), 0, text, "");
+	snprintf(text, sizeof(text),
+	         "LPAR              %.*s------------------%s"
+	         "db                %sweb               %sweb               ffff%s",
+	         (int)(sizeof(HEADER) - sizeof(RULE)), HEADER, RULE, db, web, ROW_OFF + 4);
+	check(run_tool("smc_rnics", "-aL", NULL), 0, text, "");
+	check(run_tool("smc_rnics", "--show-lpar", "--a", NULL), 0, text, "");
+}
+
+/* The requests are what they should be, or the answer is another one. */
+static void test_change(void **state)
+{
+	static const struct canned answer[] = {
+		{ "power", "{\"ok\":true}",
+		  "{\"op\":\"power\",\"lpar\":\"web\",\"fid\":42,\"on\":false,\"persist\":true}" },
+		{ "power", "{\"ok\":true}",
+		  "{\"op\":\"power\",\"lpar\":\"\",\"fid\":42,\"on\":true}" },
+		{ "function_add", "{\"ok\":true,\"fid\":43}", "{\"op\":\"function_add\"}" },
+		{ "function_add", "{\"ok\":true,\"fid\":42}",
+		  "{\"op\":\"function_add\",\"lpar\":\"web\",\"fid\":42,\"pnetid\":\"NET1\","
+		  "\"chid\":418,\"vlan\":100}" },
+		{ "function_del", "{\"ok\":true,\"fid\":42}",
+		  "{\"op\":\"function_del\",\"fid\":42}" },
+		{ NULL, NULL },
+	};
+
+	fake_start(answer, FAKE_ANSWERS);
+	check(run_tool("smc_rnics", "-d", "2a", "--lpar", "web", "--persist", NULL), 0, "", "");
+	check(run_tool("smc_rnics", "-e", "2a", "-N.", NULL), 0, "", "");
+	check(run_tool("smc_rnics", "--add", NULL), 0, "2b\n", "");
+	check(run_tool("smc_rnics", "--add", "2A", "--pnetid", "NET1", "--chid", "1a2", "--vlan",
+	               "100", "-N", "web", NULL),
+	      0, "", "");
+	check(run_tool("smc_rnics", "--remove", "2a", NULL), 0, "", "");
+}
+
+static void test_change_refused(void **state)
+{
+	static const struct canned answer[] = {
+		{ "function_add", "{\"error\":\"?\",\"code\":\"exists\"}" },
+		{ "function_add", "{\"error\":\"8 functions at most\",\"code\":\"full\"}",
+		  "{\"op\":\"function_add\"}" },
+		{ "function_del", "{\"error\":\"?\",\"code\":\"nodev\"}" },
+		{ NULL, NULL },
+	};
+
+	fake_start(answer, FAKE_ANSWERS);
+	check(run_tool("smc_rnics", "--add=2", NULL), 6, "", "Error: FID 2 is already there\n");
+	check(run_tool("smc_rnics", "--add", NULL), 7, "",
+	      "Error: Failed to add a function\n       8 functions at most\n");
+	check(run_tool("smc_rnics", "--remove", "02", NULL), 5, "",
+	      "Error: FID 2 does not exist\n");
+	check(run_tool("smc_rnics", "--add", "--vlan", "4095", NULL), 2, "",
+	      "Error: '4095' is not a valid VLAN\n");
+	check(run_tool("smc_rnics", "--add", "--chid", "0x1ffff", NULL), 2, "",
+	      "Error: '0x1ffff' is not a valid CHID\n");
+	check(run_tool("smc_rnics", "--add", "net", NULL), 3, "",
+	      "Error: 'net' is not a valid FID\n");
+	assert_int_equal(run_tool("smc_rnics", "--pnetid", "A", NULL)->status, 4);
+	assert_int_equal(run_tool("smc_rnics", "--add=1", "2", NULL)->status, 4);
+	assert_int_equal(run_tool("smc_rnics", "--remove", "1", "2", NULL)->status, 4);
 }
 
 int main(void)
@@ -128,6 +244,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_slot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_already, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_rights, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_lpar, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lpars, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_change_refused, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

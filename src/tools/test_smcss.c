@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "fabric/wire.h"
 #include "tools/test_tool.h"
 
 #define HEADER                                                                               \
@@ -118,6 +119,7 @@ static void test_all(void **state)
 static void test_listening(void **state)
 {
 	check(run_tool("smcss", "-l", NULL), HEADER "\n" ROW_LISTEN4 ROW_LISTEN6);
+	check(run_tool("smcss", "--l", NULL), HEADER "\n" ROW_LISTEN4 ROW_LISTEN6);
 	check(run_tool("smcss", "--listen", "ignored", NULL), HEADER "\n" ROW_LISTEN4 ROW_LISTEN6);
 }
 
@@ -188,6 +190,57 @@ static void test_json(void **state)
 	assert_non_null(strstr(o->out, "\"peer_reason_text\":\"no SMC device found\""));
 }
 
+static const struct canned lpar_answers[] = {
+	{ "sockets", "{\"error\":\"?\",\"code\":\"nolpar\"}" },
+	{ "sockets", "{\"error\":\"?\",\"code\":\"perm\"}",
+	  "{\"op\":\"sockets\",\"lpar\":\"db\"}" },
+	{ "sockets",
+	  "{\"sockets\":[" ROW(10, 0, 34567,
+	                       ADDR4("0.0.0.0", 8080, "0.0.0.0",
+	                             0) "\"mode\":\"\",\"lpar\":\"web\",\"peer_lpar\":\"\"")
+	          ROW(1, 0, 777,
+	              ADDR4("10.1.0.1", 8080, "10.1.0.3",
+	                    50113) "\"mode\":\"SMCD\",\"lpar\":\"web\",\"peer_lpar\":\"db\","
+	                           "\"proof\":\"syn-option\"") "{}]}",
+	  "{\"op\":\"sockets\",\"lpar\":\"\"}" },
+	{ NULL, NULL },
+};
+
+/* The LPARs stand in front, and only where they are asked for. */
+static void test_lpar(void **state)
+{
+	static const char row[] = "ACTIVE         00000 0000777 10.1.0.1:8080           "
+				  "10.1.0.3:50113          0000 SMCD \n";
+	const struct outcome *o;
+
+	fake_start(lpar_answers, FAKE_ANSWERS);
+	o = run_tool("smcss", "-N", ".", NULL);
+	assert_non_null(strstr(o->out, HEADER "\n"));
+	assert_ptr_equal(strstr(o->out, row), o->out + sizeof(HEADER "\n") - 1);
+	o = run_tool("smcss", "-aL", "--lpar=", NULL);
+	assert_ptr_equal(strstr(o->out, "LPAR             Peer-LPAR        " HEADER "\n"
+	                                "web              -                " ROW_LISTEN4
+	                                "web              db               ACTIVE "),
+	                 o->out);
+	o = run_tool("smcss", "--show-lpar", "--lpar", ".", "--json", NULL);
+	assert_non_null(strstr(o->out, "\"lpar\":\"web\",\"peer_lpar\":\"db\","
+	                               "\"proof\":\"syn-option\""));
+}
+
+static void test_lpar_refused(void **state)
+{
+	const struct outcome *o;
+
+	fake_start(lpar_answers, FAKE_ANSWERS);
+	o = run_tool("smcss", "-N", "web", NULL);
+	assert_string_equal(o->err, "RTNETLINK answers: there is no LPAR of that name\n");
+	assert_string_equal(o->out, HEADER "\n");
+	assert_int_equal(o->status, 1);
+	o = run_tool("smcss", "-N", "db", NULL);
+	assert_string_equal(o->err,
+	                    "RTNETLINK answers: it needs root of this LPAR or of the box\n");
+}
+
 /* The refused pairs, in their order. */
 static void test_conflicts(void **state)
 {
@@ -251,11 +304,15 @@ static void test_silent(void **state)
 static void test_other_version(void **state)
 {
 	const struct outcome *o;
+	char expected[96];
 
 	fake_start(answers, FAKE_OTHER_VERSION);
 	o = run_tool("smcss", NULL);
 	assert_int_equal(o->status, 1);
-	assert_string_equal(o->err, "Error: ismd speaks version 99 of the protocol, this tool 1\n");
+	snprintf(expected, sizeof(expected),
+	         "Error: ismd speaks version 99 of the protocol, this tool %u\n",
+	         (unsigned)FAB_WIRE_VERSION);
+	assert_string_equal(o->err, expected);
 }
 
 static void test_hung_up(void **state)
@@ -290,12 +347,13 @@ static void test_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_FAKE(test_plain),     WITH_FAKE(test_all),     WITH_FAKE(test_listening),
-		WITH_FAKE(test_wide),      WITH_FAKE(test_debug),   WITH_FAKE(test_smcd),
-		WITH_FAKE(test_smcr),      WITH_FAKE(test_explain), WITH_FAKE(test_json),
-		WITH_FAKE(test_conflicts), WITH_FAKE(test_usage),   WITH_FAKE(test_full_disk),
-		WITHOUT(test_alone),       WITHOUT(test_silent),    WITHOUT(test_other_version),
-		WITHOUT(test_hung_up),     WITHOUT(test_refused),
+		WITH_FAKE(test_plain),      WITH_FAKE(test_all),     WITH_FAKE(test_listening),
+		WITH_FAKE(test_wide),       WITH_FAKE(test_debug),   WITH_FAKE(test_smcd),
+		WITH_FAKE(test_smcr),       WITH_FAKE(test_explain), WITH_FAKE(test_json),
+		WITH_FAKE(test_conflicts),  WITH_FAKE(test_usage),   WITH_FAKE(test_full_disk),
+		WITHOUT(test_alone),        WITHOUT(test_silent),    WITHOUT(test_other_version),
+		WITHOUT(test_hung_up),      WITHOUT(test_refused),   WITHOUT(test_lpar),
+		WITHOUT(test_lpar_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

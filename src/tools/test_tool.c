@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fdpass.h"
@@ -23,6 +24,7 @@
 enum { MAX_ARGS = 32, MAX_OUTPUT = 1 << 20 };
 
 unsigned fake_peer_port;
+long fake_mode_late_ms;
 static char dir[64];
 static pid_t fake;
 
@@ -75,18 +77,6 @@ void world_end(void)
 	must(rmdir(dir) == 0, dir); /* a tool that leaves files fails here */
 }
 
-static const char *find_answer(const struct canned *answers, const char *request)
-{
-	struct json_object *obj = json_tokener_parse(request);
-	const char *found = "{\"error\":\"unknown operation\"}";
-
-	for (; obj && answers->op; answers++)
-		if (strcmp(answers->op, jget_str(obj, "op")) == 0)
-			found = answers->answer;
-	json_object_put(obj);
-	return found;
-}
-
 /* The kernel's list of IPv4 connections knows what the client will not tell. */
 static unsigned connected_port(unsigned peer_port)
 {
@@ -103,16 +93,52 @@ static unsigned connected_port(unsigned peer_port)
 	return found;
 }
 
-static const char *fill_in(const char *text)
+static const char *late_mode(void)
 {
-	static char filled[4096];
-	const char *at = strstr(text, "@PORT");
+	static long first;
+	struct timespec ts;
+	long now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = ts.tv_sec * 1000L + ts.tv_nsec / 1000000L;
+	first = first ? first : now;
+	return now - first < fake_mode_late_ms ? "TCP" : "SMCD";
+}
+
+/* @text with @mark, if it is there, replaced; in @filled, or as it is. */
+static const char *replace(const char *text, const char *mark, const char *by, char filled[4096])
+{
+	const char *at = strstr(text, mark);
 
 	if (!at)
 		return text;
-	snprintf(filled, sizeof(filled), "%.*s%u%s", (int)(at - text), text,
-	         connected_port(fake_peer_port), at + strlen("@PORT"));
+	snprintf(filled, 4096, "%.*s%s%s", (int)(at - text), text, by, at + strlen(mark));
 	return filled;
+}
+
+static const char *fill_in(const char *text)
+{
+	static char with_port[4096], with_mode[4096];
+	char port[16];
+
+	if (strstr(text, "@PORT")) {
+		snprintf(port, sizeof(port), "%u", connected_port(fake_peer_port));
+		text = replace(text, "@PORT", port, with_port);
+	}
+	return strstr(text, "@MODE") ? replace(text, "@MODE", late_mode(), with_mode) : text;
+}
+
+static const char *find_answer(const struct canned *answers, const char *request)
+{
+	struct json_object *obj = json_tokener_parse(request);
+	const char *found = "{\"error\":\"unknown operation\"}";
+
+	for (; obj && answers->op; answers++)
+		if (strcmp(answers->op, jget_str(obj, "op")) == 0 &&
+		    (!answers->request || strcmp(fill_in(answers->request), request) == 0))
+			found = answers->answer;
+	json_object_put(obj);
+	return found;
 }
 
 static void serve_one(int sock, const struct canned *answers, enum fake_mood mood)

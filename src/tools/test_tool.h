@@ -11,8 +11,10 @@
 /* What the false ismd does instead of answering. */
 enum fake_mood { FAKE_ANSWERS, FAKE_SILENT, FAKE_HANGS_UP, FAKE_OTHER_VERSION };
 
+/* The last one that fits a request answers it. */
 struct canned {
 	const char *op, *answer; /* op NULL ends the list */
+	const char *request;     /* NULL, or the request must be this text exactly */
 };
 
 /* An empty private runtime directory becomes $ISM_RUNTIME_DIR. */
@@ -22,11 +24,14 @@ void world_end(void);
 const char *world_dir(void);
 
 /*
- * Start the false ismd. "@PORT" in an answer becomes the local port of the
- * connection of this host to the port @fake_peer_port, 0 while there is none.
+ * Start the false ismd. "@PORT" in an answer, and in the request that it is for,
+ * becomes the local port of the connection of this host to the port @fake_peer_port,
+ * 0 while there is none. "@MODE" becomes "TCP" and, @fake_mode_late_ms after the
+ * first time that it was asked for, "SMCD".
  */
 void fake_start(const struct canned *answers, enum fake_mood mood);
 extern unsigned fake_peer_port;
+extern long fake_mode_late_ms;
 
 struct outcome {
 	int status; /* exit status, 128 + signal where it was killed */
