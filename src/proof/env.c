@@ -131,14 +131,20 @@ static bool is_bpffs(const char *path)
 	return statfs(path, &fs) == 0 && (uint32_t)fs.f_type == BPF_FS_MAGIC;
 }
 
-static void shared_path(const char *name, char path[PROOF_PATH_MAX])
+static struct pins shared_path(const char *name)
 {
-	snprintf(path, PROOF_PATH_MAX, SHARED_BPFFS "/openism-%s", name);
+	struct pins pins;
+
+	snprintf(pins.path, sizeof(pins.path), SHARED_BPFFS "/openism-%s", name);
+	return pins;
 }
 
-static void own_path(const char *name, char path[PROOF_PATH_MAX])
+static struct pins own_path(const char *name)
 {
-	snprintf(path, PROOF_PATH_MAX, "/run/openism-bpf-%s", name);
+	struct pins pins;
+
+	snprintf(pins.path, sizeof(pins.path), "/run/openism-bpf-%s", name);
+	return pins;
 }
 
 static int make_own(const char *path, struct why *w)
@@ -159,15 +165,15 @@ static int make_own(const char *path, struct why *w)
 	return 0;
 }
 
-int env_pins_make(const char *name, char path[PROOF_PATH_MAX], struct why *w)
+int env_pins_make(const char *name, struct pins *pins, struct why *w)
 {
-	own_path(name, path);
-	/* Another has been found since, perhaps: what was pinned stays the place. */
-	if (!is_bpffs(SHARED_BPFFS) || is_bpffs(path))
-		return make_own(path, w);
-	shared_path(name, path);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return why_set(w, -errno, "%s: %s", path, strerror(errno));
+	*pins = own_path(name);
+	/* There was none when the earlier ismd began, perhaps: what is pinned stays. */
+	if (!is_bpffs(SHARED_BPFFS) || is_bpffs(pins->path))
+		return make_own(pins->path, w);
+	*pins = shared_path(name);
+	if (mkdir(pins->path, 0700) < 0 && errno != EEXIST)
+		return why_set(w, -errno, "%s: %s", pins->path, strerror(errno));
 	return 0;
 }
 
@@ -211,13 +217,12 @@ static int remove_dir(const char *path, bool mounted)
 
 int env_pins_remove(const char *name)
 {
-	char path[PROOF_PATH_MAX];
-	int shared, own;
+	struct pins pins = shared_path(name);
+	int shared = remove_dir(pins.path, false);
+	int own;
 
-	shared_path(name, path);
-	shared = remove_dir(path, false);
-	own_path(name, path);
-	own = remove_dir(path, true);
+	pins = own_path(name);
+	own = remove_dir(pins.path, true);
 	if (shared < 0 || own < 0)
 		return shared < 0 ? shared : own;
 	return shared + own;

@@ -6,8 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PROOF_PATH_MAX 256
-
 /* One line for whoever must mend it. */
 struct why {
 	char *text;
@@ -16,6 +14,11 @@ struct why {
 
 /* Writes the line and returns @err. */
 int why_set(struct why *w, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The directory of the pins. */
+struct pins {
+	char path[128];
+};
 
 /* Capabilities, namespaces. 0 or -errno with @w set. */
 int env_check(struct why *w);
@@ -29,7 +32,7 @@ bool env_name_is_good(const char *name);
  * Make the directory for the pins of @name: /sys/fs/bpf/openism-NAME, or where that is
  * no bpffs, one that is mounted for it at /run/openism-bpf-NAME.
  */
-int env_pins_make(const char *name, char path[PROOF_PATH_MAX], struct why *w);
+int env_pins_make(const char *name, struct pins *pins, struct why *w);
 
 /* Remove that directory, wherever it is, with all in it. Returns how many pins were
  * there, or -errno. */

@@ -36,7 +36,12 @@ struct proof {
 	int cgroup_fd;
 	bool adopted; /* the maps are an earlier ismd's */
 	char name[65];
-	char pins[PROOF_PATH_MAX];
+	struct pins pins;
+};
+
+/* One object's place in there. */
+struct pin {
+	char path[192];
 };
 
 /* libbpf speaks from inside, to one place: the first complaint of an open. */
@@ -52,9 +57,9 @@ __attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_prin
 	return 0;
 }
 
-static void pin_path(const struct proof *p, const char *object, char path[PROOF_PATH_MAX + 32])
+static void pin_path(const struct proof *p, const char *object, struct pin *pin)
 {
-	snprintf(path, PROOF_PATH_MAX + 32, "%s/%s", p->pins, object);
+	snprintf(pin->path, sizeof(pin->path), "%s/%s", p->pins.path, object);
 }
 
 static void maps_of(struct proof *p, struct bpf_map *maps[MAPS])
@@ -107,7 +112,7 @@ static int read_layout(int fd)
 /* Take the pinned maps in the place of new ones; all of them or an error. */
 static int maps_adopt(struct proof *p)
 {
-	char path[PROOF_PATH_MAX + 32];
+	struct pin pin;
 	struct bpf_map *maps[MAPS];
 	int err = 0;
 
@@ -115,8 +120,8 @@ static int maps_adopt(struct proof *p)
 	for (int i = MAPS - 1; i >= 0 && !err; i--) {
 		int fd;
 
-		pin_path(p, bpf_map__name(maps[i]), path);
-		fd = bpf_obj_get(path);
+		pin_path(p, bpf_map__name(maps[i]), &pin);
+		fd = bpf_obj_get(pin.path);
 		if (fd < 0)
 			return -errno;
 		if (maps[i] == p->bpf->maps.config && read_layout(fd) != PROOF_LAYOUT)
@@ -160,8 +165,8 @@ static int adopt_or_load(struct proof *p, struct why *w)
 	complaint[0] = '\0';
 	removed = env_pins_remove(p->name);
 	if (removed < 0)
-		return why_set(w, removed, "%s: %s", p->pins, strerror(-removed));
-	removed = env_pins_make(p->name, p->pins, w);
+		return why_set(w, removed, "%s: %s", p->pins.path, strerror(-removed));
+	removed = env_pins_make(p->name, &p->pins, w);
 	return removed ? removed : load(p, false, w);
 }
 
@@ -189,14 +194,14 @@ static int config_write(struct proof *p, struct why *w)
 
 static int maps_pin(struct proof *p, struct why *w)
 {
-	char path[PROOF_PATH_MAX + 32];
+	struct pin pin;
 	struct bpf_map *maps[MAPS];
 
 	maps_of(p, maps);
 	for (int i = 0; i < MAPS; i++) {
-		pin_path(p, bpf_map__name(maps[i]), path);
-		if (bpf_obj_pin(bpf_map__fd(maps[i]), path))
-			return why_set(w, -errno, "%s: %s", path, strerror(errno));
+		pin_path(p, bpf_map__name(maps[i]), &pin);
+		if (bpf_obj_pin(bpf_map__fd(maps[i]), pin.path))
+			return why_set(w, -errno, "%s: %s", pin.path, strerror(errno));
 	}
 	return 0;
 }
@@ -204,30 +209,30 @@ static int maps_pin(struct proof *p, struct why *w)
 /* Ours into the link that is there; where that is detached or foreign, a new link. */
 static int attach(struct proof *p, int which, struct bpf_program *prog, struct why *w)
 {
-	char path[PROOF_PATH_MAX + 32];
+	struct pin pin;
 	struct bpf_link *link;
 
-	pin_path(p, bpf_program__name(prog), path);
-	link = bpf_link__open(path);
+	pin_path(p, bpf_program__name(prog), &pin);
+	link = bpf_link__open(pin.path);
 	if (link && bpf_link__update_program(link, prog) == 0) {
 		p->links[which] = link;
 		return 0;
 	}
 	bpf_link__destroy(link);
-	unlink(path);
+	unlink(pin.path);
 	link = bpf_program__attach_cgroup(prog, p->cgroup_fd);
 	if (!link)
 		return why_set(w, -errno, "BPF programs cannot be attached to cgroup2: %s",
 		               strerror(errno));
 	p->links[which] = link;
-	if (bpf_link__pin(link, path))
-		return why_set(w, -errno, "%s: %s", path, strerror(errno));
+	if (bpf_link__pin(link, pin.path))
+		return why_set(w, -errno, "%s: %s", pin.path, strerror(errno));
 	return 0;
 }
 
 static int set_up(struct proof *p, struct why *w)
 {
-	int err = env_pins_make(p->name, p->pins, w);
+	int err = env_pins_make(p->name, &p->pins, w);
 
 	if (!err)
 		err = adopt_or_load(p, w);
@@ -252,7 +257,7 @@ static int set_up(struct proof *p, struct why *w)
 /* A pinned link that is destroyed is only let go: without its pin it is gone. */
 static void tear_down(struct proof *p)
 {
-	if (p->pins[0])
+	if (p->pins.path[0])
 		env_pins_remove(p->name);
 	bpf_link__destroy(p->links[1]);
 	bpf_link__destroy(p->links[0]);

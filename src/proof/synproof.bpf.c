@@ -95,6 +95,13 @@ static __always_inline int netns_is_powered(struct bpf_sock_ops *ctx)
 	return bpf_map_lookup_elem(&netns_power, &cookie) != 0;
 }
 
+/* Whoever is marked has them until it is established; asking is cheaper than a look at
+ * the socket's storage. */
+static __always_inline int has_callbacks(struct bpf_sock_ops *ctx)
+{
+	return ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
+}
+
 /* Another program may use the callbacks, too: only what we switched on goes off. */
 static __always_inline void callbacks_on(struct bpf_sock_ops *ctx, struct proof_sk *e)
 {
@@ -190,27 +197,29 @@ static __always_inline void record(struct proof_sk *e, __u64 local, __u64 peer, 
 	e->flags = flags;
 }
 
-/* Perhaps not its first: what an earlier connection left is forgotten. */
-static __always_inline void on_connect(struct bpf_sock_ops *ctx)
+/*
+ * One function for each event, and none of them inlined: most calls end in the switch
+ * below, and need neither their stack nor their code in the cache.
+ *
+ * Perhaps not its first: what an earlier connection left is forgotten.
+ */
+static __noinline void on_connect(struct bpf_sock_ops *ctx)
 {
 	struct proof_sk *e = entry_of(ctx);
-	const struct proof_config *c = config_get();
+	const struct proof_config *c = e ? config_get() : 0;
 
-	if (!e || !c)
+	if (!c)
 		return;
 	e->flags = 0;
 	barrier();
 	callbacks_off(ctx, e);
-	record(e, 0, 0, 0);
+	record(e, netns_is_powered(ctx) ? client_nonce(ctx, c) : 0, 0, 0);
 	e->role = PROOF_ROLE_CLIENT;
-	if (!netns_is_powered(ctx))
-		return;
-	e->local = client_nonce(ctx, c);
-	callbacks_on(ctx, e);
+	callbacks_on(ctx, e); /* without power, too: what follows asks for them first */
 }
 
 /* On whether there is power or not: that may change while it listens. */
-static __always_inline void on_listen(struct bpf_sock_ops *ctx)
+static __noinline void on_listen(struct bpf_sock_ops *ctx)
 {
 	struct proof_sk *e = entry_of(ctx);
 	int save = 0;
@@ -233,7 +242,7 @@ static __always_inline int is_our_syn(struct bpf_sock_ops *ctx, struct proof_sk 
 }
 
 /* The nonce for this SYN-ACK, 0 for none. The same at each call for one SYN. */
-static __always_inline __u64 synack_nonce(struct bpf_sock_ops *ctx)
+static __noinline __u64 synack_nonce(struct bpf_sock_ops *ctx)
 {
 	const struct proof_config *c = config_get();
 	__u64 peer;
@@ -244,7 +253,7 @@ static __always_inline __u64 synack_nonce(struct bpf_sock_ops *ctx)
 	return peer ? server_nonce(ctx, c, peer) : 0;
 }
 
-static __always_inline void on_header_length(struct bpf_sock_ops *ctx)
+static __noinline void on_header_length(struct bpf_sock_ops *ctx)
 {
 	struct proof_sk *e;
 
@@ -264,7 +273,7 @@ static __always_inline void on_header_length(struct bpf_sock_ops *ctx)
 		e->internal |= PROOF_I_RESERVED;
 }
 
-static __always_inline void on_header_write(struct bpf_sock_ops *ctx)
+static __noinline void on_header_write(struct bpf_sock_ops *ctx)
 {
 	struct proof_sk *e;
 	__u64 nonce;
@@ -282,13 +291,13 @@ static __always_inline void on_header_write(struct bpf_sock_ops *ctx)
 		e->flags |= PROOF_F_LOCAL;
 }
 
-static __always_inline void on_active(struct bpf_sock_ops *ctx)
+static __noinline void on_active(struct bpf_sock_ops *ctx)
 {
 	struct proof_sk *e = entry_of(ctx);
-	const struct proof_config *c = config_get();
+	const struct proof_config *c = e ? config_get() : 0;
 	__u64 peer;
 
-	if (!e || !c)
+	if (!c)
 		return;
 	callbacks_off(ctx, e);
 	peer = e->flags & PROOF_F_LOCAL ? option_load(ctx, c, 0) : 0;
@@ -300,14 +309,14 @@ static __always_inline void on_active(struct bpf_sock_ops *ctx)
 }
 
 /* Also the end of a simultaneous open, with an entry that says CLIENT. */
-static __always_inline void on_passive(struct bpf_sock_ops *ctx)
+static __noinline void on_passive(struct bpf_sock_ops *ctx)
 {
 	struct proof_sk *e = entry_of(ctx);
-	const struct proof_config *c = config_get();
+	const struct proof_config *c = e ? config_get() : 0;
 	__u64 local = 0;
 	__u64 peer = 0;
 
-	if (!e || !c)
+	if (!c)
 		return;
 	callbacks_off(ctx, e);
 	if (e->role == PROOF_ROLE_CLIENT) {
@@ -356,10 +365,12 @@ int synproof_ops(struct bpf_sock_ops *ctx)
 		on_header_write(ctx);
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-		on_active(ctx);
+		if (has_callbacks(ctx))
+			on_active(ctx);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		on_passive(ctx);
+		if (has_callbacks(ctx))
+			on_passive(ctx);
 		break;
 	}
 	return 1;
