@@ -183,7 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (service_init(d) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv) < 0)
 		abort();
 	strcpy(d->dir, "/nonexistent");
-	c = client_new(d, sv[0], getpid(), geteuid());
+	c = client_new(d, sv[0], getpid(), geteuid(), NULL);
 	if (byte(&in) & 1)
 		hello(d, c);
 	for (int i = 0; i < 200 && in.left && c->watch.fn; i++)

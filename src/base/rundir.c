@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The per-user runtime directory. Uses no allocation: the preload library needs
+/* The runtime directories. Uses no allocation: the preload library needs
  * it before main(). */
 #define _GNU_SOURCE
 #include "base/rundir.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define OVERFLOW_UID 65534 /* root, where a user namespace has no number for it */
 
 static int format(char path[RUNDIR_PATH_MAX], const char *fmt, const char *arg)
 {
@@ -18,46 +21,93 @@ static int format(char path[RUNDIR_PATH_MAX], const char *fmt, const char *arg)
 	return n < 0 || n >= RUNDIR_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int rundir_path(char path[RUNDIR_PATH_MAX])
+static const char *from_environment(void)
 {
 	const char *dir = getenv("ISM_RUNTIME_DIR");
+
+	return dir && dir[0] == '/' ? dir : NULL;
+}
+
+static bool is_private(const struct stat *st)
+{
+	return st->st_uid == geteuid() && !(st->st_mode & 0077);
+}
+
+static int look(const char *path, struct stat *st)
+{
+	if (lstat(path, st) < 0)
+		return -errno;
+	return S_ISDIR(st->st_mode) ? 0 : -ENOTDIR;
+}
+
+int rundir_path(char path[RUNDIR_PATH_MAX])
+{
+	const char *dir = from_environment();
 	char run_user[48];
 	struct stat st;
 
-	if (dir && dir[0] == '/')
+	if (dir)
 		return format(path, "%s", dir);
 	dir = getenv("XDG_RUNTIME_DIR");
-	if (dir && dir[0] == '/' && rundir_check(dir) == 0)
+	if (dir && dir[0] == '/' && look(dir, &st) == 0 && is_private(&st))
 		return format(path, "%s/openism", dir);
 	snprintf(run_user, sizeof(run_user), "/run/user/%u", (unsigned)geteuid());
-	if (lstat(run_user, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+	if (look(run_user, &st) == 0 && st.st_uid == geteuid())
 		return format(path, "%s/openism", run_user);
 	snprintf(run_user, sizeof(run_user), "%u", (unsigned)geteuid());
 	return format(path, "/tmp/openism-%s", run_user);
 }
 
+int rundir_system(char path[RUNDIR_PATH_MAX])
+{
+	const char *dir = from_environment();
+
+	return format(path, "%s", dir ? dir : RUNDIR_SYSTEM);
+}
+
+int rundir_candidate(unsigned n, char path[RUNDIR_PATH_MAX])
+{
+	if (n == 0 && !from_environment())
+		return format(path, "%s", RUNDIR_SYSTEM);
+	if (n == 0 || (n == 1 && !from_environment()))
+		return rundir_path(path);
+	return -ENOENT;
+}
+
 int rundir_check(const char *path)
 {
 	struct stat st;
+	int r = look(path, &st);
 
-	if (lstat(path, &st) < 0)
-		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	if (st.st_uid != geteuid() || (st.st_mode & 0077))
-		return -EPERM;
-	return 0;
+	if (r < 0)
+		return r;
+	if (is_private(&st))
+		return 0;
+	return (st.st_uid == 0 || st.st_uid == OVERFLOW_UID) && !(st.st_mode & 0022) ? 0 : -EPERM;
 }
 
-int rundir_make(const char *path)
+bool rundir_is_private(const char *path)
 {
-	int r = rundir_check(path);
+	struct stat st;
 
-	if (r != -ENOENT)
+	return look(path, &st) == 0 && is_private(&st);
+}
+
+int rundir_make(const char *path, unsigned mode)
+{
+	struct stat st;
+	int r = look(path, &st);
+
+	if (r == -ENOENT) {
+		if (mkdir(path, mode) < 0 && errno != EEXIST)
+			return -errno;
+		if (chmod(path, mode) < 0) /* the umask took some of it */
+			return -errno;
+		r = look(path, &st);
+	}
+	if (r < 0)
 		return r;
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	return rundir_check(path);
+	return st.st_uid == geteuid() && !(st.st_mode & 07777 & ~mode) ? 0 : -EPERM;
 }
 
 int rundir_socket(const char *path, struct sockaddr_un *sa, socklen_t *len)

@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define FAB_LAYOUT_VERSION 1u
+#define FAB_LAYOUT_VERSION 2u
 #define FAB_CACHE_LINE 64u
 
 /* ------------------------------------------------------------------ table */
@@ -118,7 +118,9 @@ struct fab_row {
 	/* line 5: time-outs (client; 0 = none) */
 	_Atomic uint64_t rcvtimeo_ns;
 	_Atomic uint64_t sndtimeo_ns;
-	uint64_t line5_pad[6];
+	_Atomic uint64_t look_at_bytes; /* ismd: mark the row dirty when so many went
+	                                 * by TCP, both directions; 0 = never */
+	uint64_t line5_pad[5];
 
 	uint64_t lines67_pad[16];
 };

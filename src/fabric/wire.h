@@ -12,8 +12,8 @@
  *                                 channel (one end of a socketpair) when a
  *                                 forked child uses an inherited channel
  *   <- WELCOME  table, bell, vector
- *   <- SEGMENT  segment memfd, peer's vector   (pushed, before the row says
- *                                 MATCHED; or the answer to GET_SEGMENT)
+ *   <- SEGMENT  segment memfd, peer's vector, own vector?   (pushed, before the
+ *                                 row says MATCHED; or the answer to GET_SEGMENT)
  *   -> GET_SEGMENT                a forked child asks for a segment whose row
  *                                 it sees
  *   -> CLAIM_FD socket            where table.pass_fds says so
@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 #define FAB_WIRE_MAGIC 0x4d53494fu /* "OISM" */
-#define FAB_WIRE_VERSION 1u
+#define FAB_WIRE_VERSION 2u
 #define FAB_WIRE_MAX 4096u /* largest packet, request text included */
 
 enum fab_msg_type {
@@ -58,8 +58,8 @@ struct fab_msg_hello {
 	uint32_t flags;    /* FAB_HELLO_* */
 	uint32_t table_id; /* with FAB_HELLO_CHILD, else 0 */
 	uint32_t layout;   /* FAB_LAYOUT_VERSION of the library */
-	uint32_t pid;      /* with FAB_HELLO_CHILD: the child's pid (checked against
-	                    * the kernel's credentials of the message) */
+	uint32_t pid;      /* as the process sees itself, and writes into its rows: names
+	                    * it inside its family, and says nothing else */
 	char comm[16];     /* for the tools only */
 };
 
@@ -79,8 +79,9 @@ struct fab_msg_welcome {
 	uint32_t defer_us; /* how long ismd waits before it looks at a claim */
 };
 
-/* fds: segment memfd, eventfd of the peer's vector. With status != 0 (only as
- * an answer to GET_SEGMENT) no descriptor comes along. */
+/* fds: segment memfd, eventfd of the peer's vector, and between different users a
+ * vector to sleep on for this link group (an epoll instance, never to be read). With
+ * status != 0 (only as an answer to GET_SEGMENT) no descriptor comes along. */
 struct fab_msg_segment {
 	struct fab_msg_head head;
 	uint32_t status;

@@ -28,14 +28,13 @@
 struct ism_client ism_client = { .lock = PTHREAD_MUTEX_INITIALIZER, .ctl = -1 };
 _Atomic int32_t ism_pid;
 
-static int channel_open(void)
+static int channel_to(const char *dir)
 {
-	char dir[RUNDIR_PATH_MAX];
 	struct sockaddr_un sa;
 	socklen_t len;
 	int fd;
 
-	if (rundir_path(dir) < 0 || rundir_check(dir) < 0 || rundir_socket(dir, &sa, &len) < 0)
+	if (rundir_check(dir) < 0 || rundir_socket(dir, &sa, &len) < 0)
 		return -ENOENT;
 	fd = (int)SYS3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -44,6 +43,18 @@ static int channel_open(void)
 		sys_close(fd);
 		return -ECONNREFUSED;
 	}
+	return fd;
+}
+
+static int channel_open(void)
+{
+	char dir[RUNDIR_PATH_MAX];
+	int fd = -ENOENT;
+
+	for (unsigned n = 0; fd < 0 && rundir_candidate(n, dir) == 0; n++)
+		fd = channel_to(dir);
+	if (fd >= 0)
+		atomic_store(&ism_client.of_box, !rundir_is_private(dir));
 	return fd;
 }
 
@@ -118,8 +129,9 @@ static void dispatch(const void *buf, size_t len, int fds[FDPASS_MAX], unsigned 
 		ism_client.refused = true; /* another version, or no room for us */
 		return;
 	}
-	if (h->type == FAB_MSG_SEGMENT && len == sizeof(struct fab_msg_segment) && nfds == 2) {
-		segment_arrived(buf, fds[0], fds[1]);
+	if (h->type == FAB_MSG_SEGMENT && len == sizeof(struct fab_msg_segment) &&
+	    (nfds == 2 || nfds == 3)) {
+		segment_arrived(buf, fds[0], fds[1], nfds == 3 ? fds[2] : -1);
 		return;
 	}
 refuse:
@@ -261,6 +273,13 @@ struct ism_table *ism_table(void)
 		pthread_mutex_unlock(&ism_client.lock);
 	}
 	return atomic_load_explicit(&ism_client.table, memory_order_acquire);
+}
+
+void ism_before_socket(void)
+{
+	if (__builtin_expect(atomic_load_explicit(&ism_client.of_box, memory_order_relaxed), 0) &&
+	    !atomic_load_explicit(&ism_client.table, memory_order_acquire))
+		ism_table();
 }
 
 void ism_presence(void)

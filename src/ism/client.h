@@ -13,6 +13,7 @@ struct ism_client {
 	privfd_t ctl;                    /* control channel, -1 = none */
 	bool hello_sent;                 /* WELCOME is under way */
 	bool refused;                    /* ismd does not want us: plain TCP from now on */
+	_Atomic bool of_box;             /* that of the box: not the user's own */
 	bool inherited;                  /* ctl is the parent's: a child must say HELLO_CHILD */
 	uint64_t retry_ns;               /* do not look for an ismd before this time */
 	struct ism_table *_Atomic table; /* NULL = not registered */
@@ -34,7 +35,10 @@ bool client_memfd_ok(int memfd, uint64_t bytes);
 int client_send(const void *msg, unsigned len, const int *fds, unsigned nfds);
 
 /* A SEGMENT message arrived; takes the descriptors. Lock held. */
-void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector);
+void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector, int own_vector);
+
+/* One more vector to sleep on; takes it over. Lock held. False: no room. */
+bool vector_add(int vector);
 
 /* A WELCOME arrived; takes the descriptors. Lock held. */
 void table_arrived(const struct fab_msg_welcome *m, int memfd, int bell, int vector);

@@ -49,6 +49,13 @@ extern _Atomic int32_t ism_pid;
 /* Constructor's part: connect to ismd if one is there. Never blocks. */
 void ism_presence(void);
 
+/*
+ * A TCP socket is about to be made. The ismd of a box marks the sockets of processes
+ * that it knows, so it has to know this one first: registers there, as ism_table().
+ * Changes no errno.
+ */
+void ism_before_socket(void);
+
 /* The table for new rows; registers with ismd at the first call. NULL: there is
  * no ismd now (tried again from time to time). */
 struct ism_table *ism_table(void);

@@ -50,18 +50,23 @@ static void *page_alloc(size_t bytes)
 	return p;
 }
 
-static privfd_t *lgr_vector(uint32_t lgr_id, int vector)
+/* @own: a vector of ours for this group alone, or -1. */
+static privfd_t *lgr_vector(uint32_t lgr_id, int vector, int own)
 {
 	struct lgr *l;
 
 	for (l = lgrs; l; l = l->next)
 		if (l->id == lgr_id && atomic_load(&l->vector) >= 0) {
 			sys_close(vector);
+			if (own >= 0)
+				sys_close(own);
 			return &l->vector;
 		}
 	l = page_alloc(sizeof(*l));
-	if (!l) {
+	if (!l || (own >= 0 && !vector_add(own))) {
 		sys_close(vector);
+		if (!l && own >= 0)
+			sys_close(own);
 		return NULL;
 	}
 	l->id = lgr_id;
@@ -118,7 +123,14 @@ static struct ism_segment *lookup(uint32_t id)
 	return NULL;
 }
 
-void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector)
+static void refuse_vectors(int vector, int own)
+{
+	sys_close(vector);
+	if (own >= 0)
+		sys_close(own);
+}
+
+void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector, int own_vector)
 {
 	struct fab_segment copy;
 	void *base = MAP_FAILED;
@@ -129,16 +141,16 @@ void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector)
 		base = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	sys_close(memfd);
 	if (base == MAP_FAILED) {
-		sys_close(vector);
+		refuse_vectors(vector, own_vector);
 		return;
 	}
 	memcpy(&copy, base, sizeof(copy));
 	if (!segment_valid(&copy, m)) {
-		sys_close(vector);
+		refuse_vectors(vector, own_vector);
 		munmap(base, m->bytes);
 		return;
 	}
-	peer = lgr_vector(copy.lgr_id, vector);
+	peer = lgr_vector(copy.lgr_id, vector, own_vector);
 	if (!peer || !segment_publish(&copy, base, m->bytes, peer))
 		munmap(base, m->bytes);
 }

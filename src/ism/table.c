@@ -14,8 +14,12 @@
 
 static struct ism_table tables[MAX_TABLES];
 static unsigned ntables;
-static privfd_t vectors[MAX_TABLES];
+/* One for each table, and one for each link group with another user's process. */
+#define MAX_VECTORS 4096
+
+static privfd_t vectors[MAX_VECTORS];
 static _Atomic unsigned nvectors;
+static _Atomic int self = -1; /* which of them is this process's own */
 
 static struct ism_table *table_by_id(uint32_t id)
 {
@@ -48,10 +52,23 @@ static struct ism_table *table_map(const struct fab_msg_welcome *m, int memfd)
 	return t;
 }
 
+bool vector_add(int vector)
+{
+	unsigned n = atomic_load(&nvectors);
+
+	if (n == MAX_VECTORS) {
+		sys_close(vector);
+		return false;
+	}
+	if (privfd_adopt(vector, &vectors[n]) < 0)
+		return false;
+	atomic_store(&nvectors, n + 1);
+	return true;
+}
+
 void table_arrived(const struct fab_msg_welcome *m, int memfd, int bell, int vector)
 {
 	struct ism_table *t = NULL;
-	unsigned n = atomic_load(&nvectors);
 
 	if (m->status == FAB_WELCOME_OK && m->layout == FAB_LAYOUT_VERSION) {
 		t = table_by_id(m->table_id);
@@ -59,7 +76,7 @@ void table_arrived(const struct fab_msg_welcome *m, int memfd, int bell, int vec
 			t = table_map(m, memfd);
 	}
 	sys_close(memfd);
-	if (!t || n == MAX_TABLES) {
+	if (!t) {
 		sys_close(bell);
 		sys_close(vector);
 		return;
@@ -69,9 +86,9 @@ void table_arrived(const struct fab_msg_welcome *m, int memfd, int bell, int vec
 		sys_close(vector);
 		return;
 	}
-	if (privfd_adopt(vector, &vectors[n]) < 0)
+	if (!vector_add(vector))
 		return;
-	atomic_store(&nvectors, n + 1);
+	atomic_store(&self, (int)atomic_load(&nvectors) - 1);
 	ism_client.family_id = t->id;
 	atomic_store_explicit(&ism_client.table, t, memory_order_release);
 }
@@ -135,8 +152,8 @@ int ism_vector(unsigned i)
 void ism_ring_self(void)
 {
 	uint64_t one = 1;
-	unsigned n = ism_vector_count();
+	int i = atomic_load(&self), fd = i < 0 ? -1 : ism_vector((unsigned)i);
 
-	if (n && ism_vector(n - 1) >= 0)
-		sys_write(ism_vector(n - 1), &one, sizeof(one));
+	if (fd >= 0)
+		sys_write(fd, &one, sizeof(one));
 }

@@ -65,7 +65,7 @@ static bool arrives(const struct fab_segment *h, uint64_t said, uint64_t is, int
 	struct fab_msg_segment m = { .seg_id = said_id, .lgr_id = h->lgr_id, .bytes = said };
 	int fd = memfd(h, sizeof(*h), is, seals), vector = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-	segment_arrived(&m, fd, vector);
+	segment_arrived(&m, fd, vector, -1);
 	assert_false(is_open(fd));
 	assert_false(is_open(vector)); /* closed, or moved up */
 	return ism_segment_get(said_id, 0, false) != NULL;

@@ -15,15 +15,59 @@
 #include "ismd/fetch.h"
 #include "ismd/ismd.h"
 #include "ismd/lgr.h"
+#include "ismd/lpar.h"
+#include "ismd/netns.h"
 #include "ismd/rows.h"
 
-#define MAX_CLIENTS 8192
+#define MAX_CLIENTS 65536
 #define MESSAGES_PER_TURN 32
 #define ACCEPTS_PER_TURN 64
 
 static void on_readable(struct ismd *d, struct watch *w, uint32_t events);
 
-struct client *client_new(struct ismd *d, int fd, pid_t pid, uid_t uid)
+/* Who is it? In system mode the LPAR, its share and the marks depend on that. */
+static bool identify(struct ismd *d, struct client *c, struct lpar *via)
+{
+	c->pidfd = ident_pidfd(c->watch.fd, c->ident.pid);
+	if (c->pidfd < 0 || (d->opt.system && ident_read(&c->ident, c->watch.fd, c->pidfd) < 0))
+		return false;
+	c->lpar = lpar_of(d, &c->ident, via);
+	if (!c->lpar) {
+		log_event("pid %d, uid %u: belongs to no LPAR", (int)c->ident.pid,
+		          (unsigned)c->ident.uid);
+		return false;
+	}
+	lpar_hold(c->lpar);
+	c->user = user_get(c->lpar, c->ident.uid);
+	if (!c->user)
+		return false;
+	if (user_exceeds(c->lpar->quota.processes, c->user->processes, 1)) {
+		user_refused(c->user, "too many processes");
+		return false;
+	}
+	c->user->processes++;
+	c->counted = true;
+	netns_join(d, c);
+	c->marked = d->proof && proof_client_add(d->proof, c->ident.pid) == 0;
+	return true;
+}
+
+static void forget(struct ismd *d, struct client *c)
+{
+	if (c->marked)
+		proof_client_del(d->proof, c->ident.pid);
+	netns_leave(d, c);
+	if (c->counted)
+		c->user->processes--;
+	user_put(d, c->user);
+	if (c->lpar)
+		lpar_release(d, c->lpar);
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	c->pidfd = -1;
+}
+
+struct client *client_new(struct ismd *d, int fd, pid_t pid, uid_t uid, struct lpar *via)
 {
 	struct client *c;
 	int one = 1;
@@ -34,11 +78,15 @@ struct client *client_new(struct ismd *d, int fd, pid_t pid, uid_t uid)
 		return NULL;
 	}
 	c->watch.fd = fd;
-	c->pid = pid;
-	c->uid = uid;
+	c->pidfd = -1;
+	c->ident.pid = pid;
+	c->ident.uid = uid;
+	c->via = via;
 	c->id = ++d->next_client;
-	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) < 0 ||
+	if (!identify(d, c, via) ||
+	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) < 0 ||
 	    loop_watch(&d->loop, &c->watch, EPOLLIN | EPOLLRDHUP, on_readable) < 0) {
+		forget(d, c);
 		close(fd);
 		free(c);
 		return NULL;
@@ -52,59 +100,97 @@ struct client *client_new(struct ismd *d, int fd, pid_t pid, uid_t uid)
 void client_free(struct ismd *d, struct client *c)
 {
 	family_channel_gone(d, c);
-	log_debug("client %u (pid %d): hung up", c->id, (int)c->pid);
+	log_debug("client %u (pid %d): hung up", c->id, (int)c->ident.pid);
 	list_del(&c->link);
+	forget(d, c);
 	loop_close(&d->loop, &c->watch);
 	loop_bury(&d->loop, &c->grave);
 	if (--d->nclients == 0)
 		d->idle_since_ns = loop_now_ns();
 }
 
+static void move_proc(struct ismd *d, struct proc *p, struct client *c)
+{
+	struct user *old = p->user;
+
+	p->lpar = c->lpar;
+	p->user = c->user;
+	user_hold(p->user);
+	user_put(d, old);
+}
+
+void client_settle(struct ismd *d, struct client *c)
+{
+	struct lpar *to = lpar_of(d, &c->ident, c->via), *from = c->lpar;
+	struct user *u = to && to != from ? user_get(to, c->ident.uid) : NULL;
+
+	if (!u) /* no LPAR for it any more: it keeps the old one to its end */
+		return;
+	lpar_hold(to);
+	c->user->processes--;
+	u->processes++;
+	user_put(d, c->user);
+	c->user = u;
+	c->lpar = to;
+	if (c->proc)
+		move_proc(d, c->proc, c);
+	lpar_release(d, from);
+}
+
+enum rights client_rights(struct ismd *d, const struct client *c)
+{
+	int pidfd = c->pidfd >= 0 ? c->pidfd : c->proc ? c->proc->watch.fd : -1;
+
+	if (!d->opt.system)
+		return RIGHTS_BOX;
+	return ident_rights(&c->ident, pidfd, lpar_is_host(c->lpar));
+}
+
 /* No descriptor left: give up the spare one to accept and drop the connection,
  * so that the listener does not stay readable for ever. */
-static void drop_one(struct ismd *d)
+static void drop_one(struct ismd *d, int listener)
 {
 	int fd;
 
 	if (d->spare_fd >= 0)
 		close(d->spare_fd);
-	fd = accept4(d->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		close(fd);
 	d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	log_event("ismd: out of descriptors, a client was refused");
 }
 
-static bool may_connect(int fd, struct ucred *cred)
+static bool may_connect(const struct ismd *d, int fd, struct ucred *cred)
 {
 	socklen_t len = sizeof(*cred);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &len) == 0 &&
-	       (cred->uid == geteuid() || cred->uid == 0);
+	       (d->opt.system || cred->uid == geteuid() || cred->uid == 0) && cred->pid > 0;
 }
 
-void client_accept(struct ismd *d)
+void client_accept(struct ismd *d, int listener, struct lpar *via)
 {
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		struct ucred cred = { 0 };
 		struct client *c;
-		int fd = accept4(d->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE)
-				drop_one(d);
+				drop_one(d, listener);
 			if (errno == ECONNABORTED || errno == EINTR)
 				continue;
 			return;
 		}
-		if (!may_connect(fd, &cred)) {
+		if (!may_connect(d, fd, &cred)) {
 			log_event("ismd: uid %u is not welcome", (unsigned)cred.uid);
 			close(fd);
 			continue;
 		}
-		c = client_new(d, fd, cred.pid, cred.uid);
+		c = client_new(d, fd, cred.pid, cred.uid, via);
 		if (c)
-			log_debug("client %u (pid %d): connected", c->id, (int)c->pid);
+			log_debug("client %u (pid %d): connected", c->id, (int)c->ident.pid);
 	}
 }
 
@@ -123,11 +209,12 @@ int client_send(struct client *c, const void *msg, size_t len, const int *fds, u
 	int r = fdpass_send(c->watch.fd, msg, len, fds, nfds);
 
 	if (r < 0 && log_allowed(&c->log))
-		log_event("client %u (pid %d): message lost, %s", c->id, (int)c->pid, strerror(-r));
+		log_event("client %u (pid %d): message lost, %s", c->id, (int)c->ident.pid,
+		          strerror(-r));
 	return r;
 }
 
-int client_send_segment(struct client *c, const struct segment *s, uint32_t side, int peer_vector)
+int client_send_segment(struct client *c, const struct segment *s, uint32_t side)
 {
 	struct fab_msg_segment m = {
 		.head = { FAB_WIRE_MAGIC, FAB_WIRE_VERSION, FAB_MSG_SEGMENT },
@@ -136,30 +223,35 @@ int client_send_segment(struct client *c, const struct segment *s, uint32_t side
 		.side = side,
 		.bytes = s->bytes,
 	};
-	int fds[2] = { s->memfd, peer_vector };
+	unsigned own = side & 1;
+	int fds[3] = { s->memfd, lgr_vector(s->lgr, !own), s->lgr->listen[own] };
 
-	return client_send(c, &m, sizeof(m), fds, 2);
+	return client_send(c, &m, sizeof(m), fds, s->lgr->foreign ? 3 : 2);
 }
 
 /* ---------------------------------------------------------------- messages */
 
-/* Has @t a connection on @side of @s? And who is at the other end? */
-static bool segment_concerns(const struct segment *s, const struct table *t, unsigned side,
-                             struct proc **peer)
+/* A child with another uid than the holder's gets what it holds itself, no more. */
+static bool may_have(struct ismd *d, const struct client *c, const struct conn *o)
 {
-	bool mine = false;
+	return o->table == c->table &&
+	       (!d->opt.system || !o->proc || o->proc->uid == c->proc->uid ||
+	        fetch_is_held_by(d, o, c->proc));
+}
 
-	*peer = s->lgr->proc[!side];
-	for (unsigned i = 0; i < s->nslots; i++) {
-		const struct slot *sl = &s->slots[i];
+/* Has @c's family a connection on @side of @s that @c may have? And is there
+ * somebody at the other end? */
+static bool segment_concerns(struct ismd *d, const struct segment *s, const struct client *c,
+                             unsigned side)
+{
+	bool mine = false, peer = lgr_vector(s->lgr, !side) >= 0;
 
-		if (!sl->conn[side] || sl->conn[side]->table != t)
-			continue;
-		mine = true;
-		if (!*peer && sl->conn[!side])
-			*peer = sl->conn[!side]->proc;
+	for (unsigned i = 0; i < s->nslots && !mine; i++) {
+		const struct conn *o = s->slots[i].conn[side];
+
+		mine = o && may_have(d, c, o);
 	}
-	return mine;
+	return mine && peer;
 }
 
 static void on_get_segment(struct ismd *d, struct client *c, const struct fab_msg_get_segment *m)
@@ -171,16 +263,15 @@ static void on_get_segment(struct ismd *d, struct client *c, const struct fab_ms
 		.seg_id = m->seg_id,
 		.side = m->side,
 	};
-	struct proc *peer = NULL;
 	uint32_t side = m->side;
 
 	if (s && side == 2 && s->lgr->proc[0] == s->lgr->proc[1])
 		side = 0;
-	if (!s || side > 1 || !segment_concerns(s, c->table, side, &peer) || !peer) {
+	if (!s || side > 1 || !segment_concerns(d, s, c, side)) {
 		client_send(c, &no, sizeof(no), NULL, 0);
 		return;
 	}
-	client_send_segment(c, s, m->side, peer->vector);
+	client_send_segment(c, s, m->side);
 }
 
 static void on_claim_fd(struct ismd *d, struct client *c, const struct fab_msg_claim_fd *m, int fd)
@@ -258,7 +349,7 @@ void client_on_message(struct ismd *d, struct client *c, const void *buf, size_t
 			close(fds[0]);
 		if (log_allowed(&c->log))
 			log_event("client %u (pid %d): nonsense of %zu bytes dropped", c->id,
-			          (int)c->pid, len);
+			          (int)c->ident.pid, len);
 		return;
 	}
 	dispatch(d, c, &m, len, nfds ? fds[0] : -1, cred);

@@ -9,18 +9,27 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "ismd/ident.h"
+
 struct client;
 struct ucred;
 struct ismd;
+struct lpar;
 struct segment;
 
-/* The listening socket is readable. */
-void client_accept(struct ismd *d);
+/* The listening socket @listener is readable; @via: the LPAR whose own it is. */
+void client_accept(struct ismd *d, int listener, struct lpar *via);
 
-/* A client on the connected channel @fd, which is taken over (closed without
- * memory). NULL: too many. */
-struct client *client_new(struct ismd *d, int fd, pid_t pid, uid_t uid);
+/* A client on the connected channel @fd, which is taken over (closed where it is
+ * refused). NULL: too many, gone already, or it belongs to no LPAR. */
+struct client *client_new(struct ismd *d, int fd, pid_t pid, uid_t uid, struct lpar *via);
 void client_free(struct ismd *d, struct client *c);
+
+/* The configuration has changed: @c and its process go where they belong now. */
+void client_settle(struct ismd *d, struct client *c);
+
+/* What @c may change, now. */
+enum rights client_rights(struct ismd *d, const struct client *c);
 
 /* Is @fd a SOCK_SEQPACKET UNIX socket? (One that a client sent may be anything.) */
 bool client_is_channel(int fd);
@@ -34,6 +43,7 @@ void client_on_message(struct ismd *d, struct client *c, const void *buf, size_t
 
 /* 0 or -errno; a full channel loses the message. */
 int client_send(struct client *c, const void *msg, size_t len, const int *fds, unsigned nfds);
-int client_send_segment(struct client *c, const struct segment *s, uint32_t side, int peer_vector);
+/* @side: 2 = both are the client's. */
+int client_send_segment(struct client *c, const struct segment *s, uint32_t side);
 
 #endif

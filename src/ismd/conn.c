@@ -7,6 +7,7 @@
 #include "ismd/index.h"
 #include "ismd/ismd.h"
 #include "ismd/lgr.h"
+#include "ismd/lpar.h"
 
 struct fab_row *conn_row(const struct conn *c)
 {
@@ -54,6 +55,7 @@ void conn_set_unknown(struct ismd *d, struct conn *c)
 {
 	index_del(d, c);
 	index_del_cookie(d, c);
+	index_del_nonce(d, c);
 	c->passed = false;
 	c->state = CONN_UNKNOWN;
 	list_del(&c->unknown_link);
@@ -93,6 +95,7 @@ void conn_free(struct ismd *d, struct conn *c)
 	}
 	index_del(d, c);
 	index_del_cookie(d, c);
+	index_del_nonce(d, c);
 	list_del(&c->proc_link);
 	list_del(&c->unknown_link);
 	lgr_leave(d, c);
@@ -124,13 +127,24 @@ void conn_decline(struct ismd *d, struct conn *c, uint32_t reason, uint32_t peer
 		          peer_reason);
 }
 
+struct lpar *conn_lpar(const struct conn *c)
+{
+	if (c->proc)
+		return c->proc->lpar;
+	if (list_empty(&c->table->members))
+		return NULL;
+	return list_item(c->table->members.next, struct proc, link)->lpar;
+}
+
 void conn_show_pending(struct ismd *d, struct conn *c)
 {
 	struct fab_row *row = conn_row(c);
+	const struct lpar *l;
 
 	if (c->role == FAB_ROLE_LISTEN)
 		return;
-	c->reason = d->power ? FAB_REASON_PEERNOSMC : FAB_REASON_NOSMCDEV;
+	l = conn_lpar(c);
+	c->reason = !l || lpar_powered(l) ? FAB_REASON_PEERNOSMC : FAB_REASON_NOSMCDEV;
 	atomic_store(&row->reason, c->reason);
 	atomic_store(&row->peer_reason, 0);
 }
@@ -139,6 +153,7 @@ void conn_mark_aborted(struct ismd *d, struct conn *c)
 {
 	struct conn *mate;
 	uint64_t one = 1;
+	int vector;
 
 	if (c->state != CONN_MATCHED || !c->seg)
 		return;
@@ -149,8 +164,9 @@ void conn_mark_aborted(struct ismd *d, struct conn *c)
 	                FAB_CDC_CONN_CLOSED | FAB_CDC_CONN_ABORT);
 	atomic_fetch_or(&c->seg->map->side[!c->side].ready, (uint64_t)1 << c->slot);
 	/* non-blocking: a counter that is full wakes its reader as well */
-	if (mate->proc && write(mate->proc->vector, &one, sizeof(one)) < 0)
-		log_debug("pid %d: vector is full", (int)mate->proc->pid);
+	vector = lgr_vector(c->seg->lgr, !c->side);
+	if (vector >= 0 && write(vector, &one, sizeof(one)) < 0)
+		log_debug("link group 0x%x: vector is full", c->seg->lgr->id);
 }
 
 void conn_add_counters(const struct conn *c, struct counters *sum)

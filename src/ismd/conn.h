@@ -10,10 +10,14 @@ struct conn;
 struct counters;
 struct fab_row;
 struct ismd;
+struct lpar;
 struct proc;
 struct table;
 
 struct conn *conn_new(struct ismd *d, struct table *t, uint32_t row, uint32_t gen);
+
+/* The LPAR it is of; NULL while its family has no member. */
+struct lpar *conn_lpar(const struct conn *c);
 
 /* Unlink everywhere, give the slot back, add the row's counters to the totals. */
 void conn_free(struct ismd *d, struct conn *c);

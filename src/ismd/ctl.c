@@ -1,26 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests of the tools: parse strictly, answer in a sealed memfd that the tool
- * reads at its own pace. */
+/* Requests of the tools: parse strictly, see who may ask what, answer in a sealed
+ * memfd that the tool reads at its own pace. */
 #define _GNU_SOURCE
 #include "ismd/ctl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "ismd/client.h"
-#include "ismd/instance.h"
 #include "ismd/ismd.h"
 #include "ismd/jsonout.h"
-#include "ismd/table.h"
+#include "ismd/lpar.h"
+#include "ismd/persist.h"
 
-#define FID 1
+static const struct op {
+	const char *name;
+	ctl_fn *fn;
+	enum rights needs; /* in the LPAR that is asked for */
+} ops[] = {
+	{ "sockets", ctl_sockets, RIGHTS_NONE },
+	{ "functions", ctl_functions, RIGHTS_NONE },
+	{ "power", ctl_power, RIGHTS_LPAR },
+	{ "function_add", ctl_function_add, RIGHTS_BOX },
+	{ "function_del", ctl_function_del, RIGHTS_BOX },
+	{ "linkgroups", ctl_linkgroups, RIGHTS_NONE },
+	{ "info", ctl_info, RIGHTS_NONE },
+	{ "stats", ctl_stats, RIGHTS_NONE },
+	{ "lpars", ctl_lpars, RIGHTS_NONE },
+	{ "explain", ctl_explain, RIGHTS_NONE },
+	{ "eids", ctl_eids, RIGHTS_NONE },
+};
 
-static void put_error(struct jsonout *j, const char *code, const char *text)
+void ctl_error(struct jsonout *j, const char *code, const char *fmt, ...)
 {
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
 	jout_open(j, NULL, '{');
 	jout_str(j, "error", text);
 	if (code)
@@ -28,168 +51,123 @@ static void put_error(struct jsonout *j, const char *code, const char *text)
 	jout_close(j, '}');
 }
 
-static void put_functions(struct ismd *d, struct jsonout *j)
+void ctl_ok(struct jsonout *j)
 {
-	unsigned lgrs = 0;
-
-	list_each(it, next, &d->lgrs) lgrs++;
-	jout_open(j, NULL, '{');
-	jout_open(j, "functions", '[');
-	jout_open(j, NULL, '{');
-	jout_num(j, "fid", FID);
-	jout_bool(j, "power", d->power);
-	jout_str(j, "pci_id", "0001:00:00.0");
-	jout_num(j, "pchid", 0xffff);
-	jout_num(j, "chid", 0xffff);
-	jout_str(j, "type", "ISM");
-	jout_str(j, "vendor", "0x1014");
-	jout_str(j, "device", "0x04ed");
-	jout_num(j, "pft", 5);
-	jout_num(j, "vfn", 0);
-	jout_hex64(j, "gid", d->gid);
-	jout_str(j, "pnetid", "OPENISM");
-	jout_bool(j, "in_use", d->ndmbs != 0);
-	jout_num(j, "lgrs", lgrs);
-	jout_num(j, "dmbs", d->ndmbs);
-	jout_num(j, "dmb_limit", d->opt.max_dmbs);
-	jout_close(j, '}');
-	jout_close(j, ']');
-	jout_close(j, '}');
-}
-
-static void set_power(struct ismd *d, struct jsonout *j, struct json_object *req)
-{
-	struct json_object *fid, *on;
-	bool want;
-	int r;
-
-	if (!json_object_object_get_ex(req, "fid", &fid) ||
-	    !json_object_is_type(fid, json_type_int) ||
-	    !json_object_object_get_ex(req, "on", &on) ||
-	    !json_object_is_type(on, json_type_boolean)) {
-		put_error(j, "usage", "power needs fid (number) and on (boolean)");
-		return;
-	}
-	if (json_object_get_int64(fid) != FID) {
-		char text[64];
-
-		snprintf(text, sizeof(text), "FID %lld does not exist",
-		         (long long)json_object_get_int64(fid));
-		put_error(j, "nodev", text);
-		return;
-	}
-	want = json_object_get_boolean(on);
-	if (want == d->power) {
-		put_error(j, "already",
-		          want ? "FID 1 is already enabled" : "FID 1 is already disabled");
-		return;
-	}
-	r = instance_power_save(d->dir, want);
-	if (r < 0) {
-		put_error(j, "io", strerror(-r));
-		return;
-	}
-	d->power = want;
-	tables_set_power(d, want);
-	log_event("function 1: power %s", want ? "on" : "off");
 	jout_open(j, NULL, '{');
 	jout_bool(j, "ok", true);
 	jout_close(j, '}');
 }
 
-static void put_linkgroup(struct jsonout *j, const struct lgr *g, const char *host)
+bool ctl_has(struct json_object *req, const char *key)
 {
-	uint64_t bytes = 0;
+	return json_object_object_get_ex(req, key, NULL);
+}
 
-	list_each(it, next, &g->segments)
-	{
-		const struct segment *s = list_item(it, struct segment, link);
+bool ctl_get_int(struct jsonout *j, struct json_object *req, const char *key, int64_t min,
+                 int64_t max, int64_t *value)
+{
+	struct json_object *o;
 
-		bytes += (uint64_t)s->nused * s->dmb_bytes;
+	if (json_object_object_get_ex(req, key, &o) && json_object_is_type(o, json_type_int)) {
+		*value = json_object_get_int64(o);
+		if (*value >= min && *value <= max)
+			return true;
 	}
-	jout_open(j, NULL, '{');
-	jout_num(j, "lgr_id", g->id);
-	jout_num(j, "vlan", 0);
-	jout_num(j, "conns", g->nconns);
-	jout_str(j, "pnetid", "OPENISM");
-	jout_num(j, "version", 2);
-	jout_num(j, "release", 1);
-	jout_str(j, "peer_host", host);
-	jout_str(j, "peer_os", "LINUX");
-	jout_str(j, "eid", "");
-	jout_num(j, "sndbuf", bytes);
-	jout_num(j, "dmb", bytes);
-	jout_num(j, "segments", g->nsegments);
-	jout_open(j, "pids", '[');
-	jout_int(j, NULL, g->proc[0] ? g->proc[0]->pid : 0);
-	jout_int(j, NULL, g->proc[1] ? g->proc[1]->pid : 0);
-	jout_close(j, ']');
-	jout_close(j, '}');
+	ctl_error(j, "usage", "%s: a number from %lld to %lld is expected", key, (long long)min,
+	          (long long)max);
+	return false;
 }
 
-static void put_linkgroups(struct ismd *d, struct jsonout *j)
+const char *ctl_get_str(struct json_object *req, const char *key)
 {
-	char host[65] = { 0 };
+	struct json_object *o;
 
-	gethostname(host, sizeof(host) - 1);
-	jout_open(j, NULL, '{');
-	jout_open(j, "linkgroups", '[');
-	list_each(it, next, &d->lgrs) put_linkgroup(j, list_item(it, struct lgr, link), host);
-	jout_close(j, ']');
-	jout_close(j, '}');
+	if (!json_object_object_get_ex(req, key, &o) || !json_object_is_type(o, json_type_string))
+		return NULL;
+	return json_object_get_string(o);
 }
 
-static void put_info(struct ismd *d, struct jsonout *j)
+bool ctl_sees(const struct ctl_ask *a, const struct lpar *l)
 {
-	char host[65] = { 0 };
-	uint64_t rows = 0;
-
-	gethostname(host, sizeof(host) - 1);
-	list_each(it, next, &d->tables) rows += list_item(it, struct table, link)->nconns;
-	jout_open(j, NULL, '{');
-	jout_str(j, "version", OPENISM_VERSION);
-	jout_int(j, "pid", getpid());
-	jout_str(j, "hostname", host);
-	jout_num(j, "smc_version", 2);
-	jout_num(j, "smc_release", 1);
-	jout_bool(j, "ism_v2", true);
-	jout_str(j, "seid", "");
-	jout_num(j, "uptime_s", (loop_now_ns() - d->start_ns) / 1000000000u);
-	jout_num(j, "clients", d->nclients);
-	jout_num(j, "tables", d->ntables);
-	jout_num(j, "rows", rows);
-	jout_num(j, "defer_us", d->opt.defer_us);
-	jout_str(j, "rundir", d->dir);
-	jout_str(j, "proof", "same-namespace");
-	jout_close(j, '}');
+	return a->all || a->lpar == l;
 }
 
-static void answer(struct ismd *d, struct jsonout *j, struct json_object *req)
+bool ctl_changed(struct ismd *d, struct jsonout *j, const struct ctl_ask *a)
 {
-	struct json_object *op_obj;
-	const char *op;
+	int r;
 
-	if (!json_object_is_type(req, json_type_object) ||
-	    !json_object_object_get_ex(req, "op", &op_obj) ||
-	    !json_object_is_type(op_obj, json_type_string)) {
-		put_error(j, "usage", "a request is an object with the string member op");
+	lpar_changed(d, a->lpar);
+	if (!a->persist && d->opt.system)
+		return true;
+	r = persist_save(d, a->lpar);
+	if (r == -ENOTSUP)
+		ctl_error(j, "io", "LPAR %s has no name of its own in ism.conf to store it for",
+		          a->lpar->name);
+	else if (r < 0)
+		ctl_error(j, "io", "it is so now, but could not be stored: %s", strerror(-r));
+	return r == 0;
+}
+
+/* Which LPAR is it about? */
+static bool find_scope(struct ismd *d, struct jsonout *j, struct ctl_ask *a)
+{
+	const char *name = ctl_get_str(a->req, "lpar");
+
+	a->lpar = a->client->lpar;
+	if (!name) {
+		a->all = a->rights == RIGHTS_BOX;
+		return true;
+	}
+	if (!name[0] || !strcmp(name, a->lpar->name))
+		return true;
+	if (a->rights != RIGHTS_BOX) {
+		ctl_error(j, "perm", "another LPAR is seen by root of the host only");
+		return false;
+	}
+	a->lpar = lpar_find(d, name);
+	if (!a->lpar)
+		ctl_error(j, "nolpar", "there is no LPAR \"%.64s\"", name);
+	return a->lpar;
+}
+
+static const struct op *find_op(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (!strcmp(ops[i].name, name))
+			return &ops[i];
+	return NULL;
+}
+
+static void answer(struct ismd *d, struct client *c, struct jsonout *j, struct json_object *req)
+{
+	struct ctl_ask a = { .client = c, .req = req };
+	struct json_object *persist;
+	const struct op *op;
+
+	a.op = json_object_is_type(req, json_type_object) ? ctl_get_str(req, "op") : NULL;
+	if (!a.op) {
+		ctl_error(j, "usage", "a request is an object with the string member op");
 		return;
 	}
-	op = json_object_get_string(op_obj);
-	if (!strcmp(op, "sockets"))
-		ctl_sockets(d, j);
-	else if (!strcmp(op, "functions"))
-		put_functions(d, j);
-	else if (!strcmp(op, "power"))
-		set_power(d, j, req);
-	else if (!strcmp(op, "linkgroups"))
-		put_linkgroups(d, j);
-	else if (!strcmp(op, "info"))
-		put_info(d, j);
-	else if (!strcmp(op, "stats"))
-		ctl_stats(d, j);
-	else
-		put_error(j, "op", "unknown operation");
+	op = find_op(a.op);
+	if (!op) {
+		ctl_error(j, "op", "unknown operation");
+		return;
+	}
+	a.rights = client_rights(d, c);
+	a.persist = json_object_object_get_ex(req, "persist", &persist) &&
+	            json_object_get_boolean(persist);
+	if (!find_scope(d, j, &a))
+		return;
+	if (a.rights < op->needs) {
+		log_event("client %u (pid %d, uid %u): refused, \"%s\" of LPAR %s", c->id,
+		          (int)c->ident.pid, (unsigned)c->ident.uid, op->name, a.lpar->name);
+		ctl_error(j, "perm",
+		          op->needs == RIGHTS_BOX ? "this takes root on the host"
+		                                  : "this takes root of the LPAR, or on the host");
+		return;
+	}
+	op->fn(d, j, &a);
 }
 
 static int sealed_copy(const struct jsonout *j)
@@ -241,9 +219,9 @@ void ctl_request(struct ismd *d, struct client *c, const char *text, size_t len)
 		len--;
 	req = json_tokener_parse_ex(tok, text, (int)len);
 	if (!req || json_tokener_get_error(tok) != json_tokener_success)
-		put_error(&j, "json", "the request is not one JSON object");
+		ctl_error(&j, "json", "the request is not one JSON object");
 	else
-		answer(d, &j, req);
+		answer(d, c, &j, req);
 	send_reply(c, &j);
 	jout_free(&j);
 	json_object_put(req);

@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include "fabric/reason.h"
+#include "ismd/client.h"
 #include "ismd/conn.h"
 #include "ismd/ctl.h"
 #include "ismd/fetch.h"
 #include "ismd/ismd.h"
 #include "ismd/jsonout.h"
 #include "ismd/lgr.h"
+#include "ismd/lpar.h"
 #include "ismd/rows.h"
 #include "ismd/state.h"
 
@@ -79,8 +81,8 @@ static void put_smcd(struct ismd *d, struct jsonout *j, const struct conn *c,
 
 	jout_num(j, "lgr_id", c->seg->lgr->id);
 	jout_num(j, "linkid", c->seg->lgr->id);
-	jout_hex64(j, "gid", d->gid);
-	jout_hex64(j, "peer_gid", d->gid);
+	jout_hex64(j, "gid", c->seg->lgr->gid[c->side]);
+	jout_hex64(j, "peer_gid", c->seg->lgr->gid[!c->side]);
 	jout_hex64(j, "token", c->token);
 	jout_hex64(j, "peer_token", c->peer_token);
 	jout_num(j, "conn_token", c->conn_token);
@@ -125,7 +127,42 @@ static bool returned_to_tcp(const struct conn *c, uint32_t *reason, uint32_t *pe
 	return true;
 }
 
-static void put_socket(struct ismd *d, struct jsonout *j, struct conn *c)
+/* Whose it is, for those who may know; the kernel's own tools are as discreet. */
+static void put_owner(struct jsonout *j, const struct conn *c, bool mine)
+{
+	const struct fab_row *r = conn_row(c);
+
+	if (!mine) {
+		jout_int(j, "pid", 0);
+		jout_str(j, "comm", "");
+		jout_int(j, "fd", -1);
+		return;
+	}
+	jout_int(j, "pid", c->proc ? c->proc->pid : atomic_load(&r->pid));
+	jout_str(j, "comm", c->proc ? c->proc->comm : "");
+	jout_int(j, "fd", atomic_load(&r->fd));
+}
+
+static bool may_know_owner(const struct ctl_ask *a, const struct conn *c)
+{
+	if (a->rights == RIGHTS_BOX || (c->proc && c->proc->uid == a->client->ident.uid))
+		return true;
+	return a->rights == RIGHTS_LPAR && conn_lpar(c) == a->client->lpar;
+}
+
+static void put_lpars(struct jsonout *j, const struct conn *c)
+{
+	static const char *const proofs[] = { "", "namespace", "syn-option" };
+	const struct lpar *own = conn_lpar(c);
+	const struct lpar *peer =
+		c->state == CONN_MATCHED && c->seg ? c->seg->lgr->user[!c->side]->lpar : NULL;
+
+	jout_str(j, "lpar", own ? own->name : "");
+	jout_str(j, "peer_lpar", peer ? peer->name : "");
+	jout_str(j, "proof", peer ? proofs[c->proof] : "");
+}
+
+static void put_socket(struct ismd *d, struct jsonout *j, const struct ctl_ask *a, struct conn *c)
 {
 	const struct fab_row *r = conn_row(c);
 	const struct fab_dmb *own = NULL, *peer = NULL;
@@ -154,9 +191,8 @@ static void put_socket(struct ismd *d, struct jsonout *j, struct conn *c)
 	jout_str(j, "mode", smcd ? "SMCD" : c->role == FAB_ROLE_LISTEN ? "" : "TCP");
 	jout_num(j, "reason", reason);
 	jout_num(j, "peer_reason", peer_reason);
-	jout_int(j, "pid", c->proc ? c->proc->pid : atomic_load(&r->pid));
-	jout_str(j, "comm", c->proc ? c->proc->comm : "");
-	jout_int(j, "fd", atomic_load(&r->fd));
+	put_owner(j, c, may_know_owner(a, c));
+	put_lpars(j, c);
 	jout_str(j, "role", role_name(c->role));
 	jout_num(j, "table", c->table->id);
 	jout_num(j, "row", c->row);
@@ -167,7 +203,7 @@ static void put_socket(struct ismd *d, struct jsonout *j, struct conn *c)
 	jout_close(j, '}');
 }
 
-void ctl_sockets(struct ismd *d, struct jsonout *j)
+void ctl_sockets(struct ismd *d, struct jsonout *j, const struct ctl_ask *a)
 {
 	jout_open(j, NULL, '{');
 	jout_open(j, "sockets", '[');
@@ -179,7 +215,8 @@ void ctl_sockets(struct ismd *d, struct jsonout *j)
 			if (!t->conns[i])
 				continue;
 			left--;
-			put_socket(d, j, t->conns[i]);
+			if (a->all || conn_lpar(t->conns[i]) == a->lpar)
+				put_socket(d, j, a, t->conns[i]);
 		}
 	}
 	jout_close(j, ']');

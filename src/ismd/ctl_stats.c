@@ -6,8 +6,10 @@
 #include "ismd/jsonout.h"
 
 /* Live rows that are undecided count as the fallback they show now. */
+static const uint32_t shown[] = { FAB_REASON_PEERNOSMC, FAB_REASON_NOSMCDEV };
+
 struct pending {
-	uint64_t count[2]; /* client, server */
+	uint64_t count[2][2]; /* by what is shown; client, server */
 };
 
 static void add_table(const struct table *t, struct counters *sum, struct pending *p)
@@ -23,7 +25,7 @@ static void add_table(const struct table *t, struct counters *sum, struct pendin
 			if (c->role == FAB_ROLE_LISTEN)
 				continue;
 			sum->tcp_conns++;
-			p->count[conn_is_server(c)]++;
+			p->count[c->reason == shown[1]][conn_is_server(c)]++;
 		}
 	}
 }
@@ -41,28 +43,30 @@ static void put_fallback(struct jsonout *j, bool server, uint32_t reason, uint64
 
 static void put_fallbacks(struct ismd *d, struct jsonout *j, struct pending *p)
 {
-	uint32_t shown = d->power ? FAB_REASON_PEERNOSMC : FAB_REASON_NOSMCDEV;
-
 	jout_open(j, "fallback", '[');
 	for (unsigned i = 0; i < d->nfallback; i++) {
 		const struct fallback_count *f = &d->fallback[i];
 		uint64_t n = f->count;
 
-		if (f->reason == shown) {
-			n += p->count[f->server];
-			p->count[f->server] = 0;
+		for (unsigned k = 0; k < 2; k++) {
+			if (f->reason != shown[k])
+				continue;
+			n += p->count[k][f->server];
+			p->count[k][f->server] = 0;
 		}
 		put_fallback(j, f->server, f->reason, n);
 	}
-	put_fallback(j, false, shown, p->count[0]);
-	put_fallback(j, true, shown, p->count[1]);
+	for (unsigned k = 0; k < 2; k++) {
+		put_fallback(j, false, shown[k], p->count[k][0]);
+		put_fallback(j, true, shown[k], p->count[k][1]);
+	}
 	jout_close(j, ']');
 }
 
-void ctl_stats(struct ismd *d, struct jsonout *j)
+void ctl_stats(struct ismd *d, struct jsonout *j, const struct ctl_ask *a)
 {
 	struct counters sum = d->total;
-	struct pending pending = { { 0, 0 } };
+	struct pending pending = { { { 0 } } };
 
 	list_each(it, next, &d->tables)
 		add_table(list_item(it, struct table, link), &sum, &pending);

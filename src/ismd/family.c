@@ -20,6 +20,7 @@
 #include "ismd/client.h"
 #include "ismd/ismd.h"
 #include "ismd/lgr.h"
+#include "ismd/lpar.h"
 #include "ismd/rows.h"
 #include "ismd/table.h"
 
@@ -29,23 +30,38 @@
 
 #define MAX_MEMBERS 1024 /* of one family */
 
-struct proc *family_member(struct table *t, int32_t pid)
+struct proc *family_member(struct table *t, int32_t told)
 {
-	struct proc *mute = NULL;
+	struct proc *mute = NULL, *found = NULL;
 
-	if (pid <= 0)
+	if (told <= 0)
 		return NULL;
 	list_each(it, next, &t->members)
 	{
 		struct proc *p = list_item(it, struct proc, link);
 
-		if (p->pid != pid)
+		if (p->told != told)
 			continue;
+		if (p->client && found)
+			return NULL; /* of two pid namespaces: which one is meant? */
 		if (p->client)
-			return p;
-		mute = p;
+			found = p;
+		else
+			mute = p;
 	}
-	return mute;
+	return found ? found : mute;
+}
+
+static struct proc *member_by_pid(struct table *t, pid_t pid)
+{
+	list_each(it, next, &t->members)
+	{
+		struct proc *p = list_item(it, struct proc, link);
+
+		if (p->pid == pid)
+			return p;
+	}
+	return NULL;
 }
 
 /* Does somebody hold a channel of this family whose member is gone? */
@@ -76,6 +92,7 @@ static void member_free(struct ismd *d, struct proc *p)
 		rows_close_orphans(d, t);
 	loop_close(&d->loop, &p->watch);
 	close(p->vector);
+	user_put(d, p->user);
 	loop_bury(&d->loop, &p->grave);
 	table_reap(d, t);
 }
@@ -94,8 +111,19 @@ static void copy_comm(char to[16], const char from[16])
 	to[i] = 0;
 }
 
+/* The pidfd that came with the channel, if the same process speaks. */
+static int take_pidfd(struct client *c, pid_t pid)
+{
+	int pidfd = c->pidfd;
+
+	if (c->ident.pid != pid || pidfd < 0)
+		return (int)syscall(SYS_pidfd_open, pid, 0);
+	c->pidfd = -1;
+	return pidfd;
+}
+
 static struct proc *member_new(struct ismd *d, struct table *t, struct client *c,
-                               const struct ucred *cred, const char comm[16])
+                               const struct ucred *cred, const struct fab_msg_hello *m)
 {
 	struct proc *p;
 	unsigned n = 0;
@@ -107,14 +135,17 @@ static struct proc *member_new(struct ismd *d, struct table *t, struct client *c
 	if (!p)
 		return NULL;
 	p->pid = cred->pid;
+	p->told = (int32_t)m->pid;
 	p->uid = cred->uid;
+	p->lpar = c->lpar;
+	p->user = c->user;
 	p->id = ++d->next_proc;
 	p->table = t;
 	p->client = c;
 	list_init(&p->conns);
-	copy_comm(p->comm, comm);
+	copy_comm(p->comm, m->comm);
 	p->vector = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	p->watch.fd = (int)syscall(SYS_pidfd_open, cred->pid, 0);
+	p->watch.fd = take_pidfd(c, cred->pid);
 	if (p->vector < 0 || p->watch.fd < 0 ||
 	    loop_watch(&d->loop, &p->watch, EPOLLIN, on_death) < 0) {
 		if (p->vector >= 0)
@@ -124,6 +155,9 @@ static struct proc *member_new(struct ismd *d, struct table *t, struct client *c
 		free(p);
 		return NULL;
 	}
+	user_hold(p->user);
+	if (p->told != p->pid)
+		t->foreign_pids = true;
 	list_add_tail(&t->members, &p->link);
 	return p;
 }
@@ -161,7 +195,7 @@ static void first_of_family(struct ismd *d, struct client *c, const struct fab_m
                             const struct ucred *cred)
 {
 	struct table *t = table_new(d);
-	struct proc *p = t ? member_new(d, t, c, cred, m->comm) : NULL;
+	struct proc *p = t ? member_new(d, t, c, cred, m) : NULL;
 
 	if (!p) {
 		if (t)
@@ -171,14 +205,16 @@ static void first_of_family(struct ismd *d, struct client *c, const struct fab_m
 		return;
 	}
 	attach(c, t, p);
-	log_event("client %u (%s, pid %d): table %u", c->id, p->comm, (int)p->pid, t->id);
+	table_set_power(t, lpar_powered(c->lpar));
+	log_event("client %u (%s, pid %d): LPAR %s, table %u", c->id, p->comm, (int)p->pid,
+	          c->lpar->name, t->id);
 	welcome(d, c, FAB_WELCOME_OK);
 }
 
 static void child_joins(struct ismd *d, struct client *via, const struct fab_msg_hello *m,
                         const struct ucred *cred, int fd)
 {
-	struct client *c = client_new(d, fd, cred->pid, cred->uid);
+	struct client *c = client_new(d, fd, cred->pid, cred->uid, via->via);
 	struct table *t = via->table;
 	struct proc *p;
 
@@ -188,9 +224,9 @@ static void child_joins(struct ismd *d, struct client *via, const struct fab_msg
 		welcome(d, c, FAB_WELCOME_QUOTA);
 		return;
 	}
-	p = family_member(t, cred->pid);
+	p = member_by_pid(t, cred->pid);
 	if (!p || p->client) /* else: one that lost its channel is back */
-		p = member_new(d, t, c, cred, m->comm);
+		p = member_new(d, t, c, cred, m);
 	if (!p) {
 		welcome(d, c, FAB_WELCOME_QUOTA);
 		return;
@@ -201,20 +237,35 @@ static void child_joins(struct ismd *d, struct client *via, const struct fab_msg
 	rows_member_joined(d, p);
 }
 
+/* A channel belongs to the process that made it: nobody else can be named with it. */
+static bool made_by(int fd, const struct ucred *cred)
+{
+	struct ucred maker;
+	socklen_t len = sizeof(maker);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &len) == 0 && maker.pid == cred->pid;
+}
+
+static bool speaks_for_itself(const struct ismd *d, const struct client *c,
+                              const struct fab_msg_hello *m, const struct ucred *cred)
+{
+	return !d->opt.system || m->flags & FAB_HELLO_CHILD || c->ident.pid == cred->pid;
+}
+
 void family_hello(struct ismd *d, struct client *c, const struct fab_msg_hello *m,
                   const struct ucred *cred, int fd)
 {
 	bool spoken = m->layout == FAB_LAYOUT_VERSION && m->head.version == FAB_WIRE_VERSION;
 
-	if (cred->pid <= 0) {
+	if (cred->pid <= 0 || !speaks_for_itself(d, c, m, cred)) {
 		if (fd >= 0)
 			close(fd);
 	} else if (m->flags & FAB_HELLO_CHILD) {
-		if (fd < 0 || !client_is_channel(fd)) {
+		if (fd < 0 || !client_is_channel(fd) || !made_by(fd, cred)) {
 			if (fd >= 0)
 				close(fd);
 		} else if (!spoken) {
-			struct client *child = client_new(d, fd, cred->pid, cred->uid);
+			struct client *child = client_new(d, fd, cred->pid, cred->uid, c->via);
 
 			if (child)
 				welcome(d, child, FAB_WELCOME_VERSION);

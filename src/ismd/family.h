@@ -22,8 +22,9 @@ void family_hello(struct ismd *d, struct client *c, const struct fab_msg_hello *
 /* @c is about to be freed: its channel hung up. */
 void family_channel_gone(struct ismd *d, struct client *c);
 
-/* The member with this pid, one that still talks first. NULL if none. */
-struct proc *family_member(struct table *t, int32_t pid);
+/* The member that calls itself by this pid, one that still talks first. NULL if none,
+ * or if two of different pid namespaces do. */
+struct proc *family_member(struct table *t, int32_t told);
 
 /* Drop every family (at exit, in fuzzers). */
 void family_drop_all(struct ismd *d);

@@ -58,6 +58,26 @@ static enum fetch_outcome outcome_of_errno(int err)
 	}
 }
 
+enum sockid_outcome fetch_read(struct ismd *d, int fd, struct sock_id *id)
+{
+	enum sockid_outcome o = sockid_read(fd, id);
+
+	if ((o == SOCKID_OK || o == SOCKID_HALF) && d->proof &&
+	    proof_read(d->proof, fd, &id->nonces) < 0)
+		id->nonces.flags = 0;
+	return o;
+}
+
+/*
+ * We may look into any process, its user may not: a set-uid program has a pid that
+ * said HELLO before exec() made another of it. Looked at after the descriptor was
+ * taken, so what was taken before exec() was still his.
+ */
+static bool may_look(const struct ismd *d, const struct proc *p)
+{
+	return !d->opt.system || ident_is_open(p->pid, p->uid);
+}
+
 enum fetch_outcome fetch_identity(struct ismd *d, const struct proc *p, int fd, struct sock_id *id,
                                   int *keep)
 {
@@ -73,7 +93,11 @@ enum fetch_outcome fetch_identity(struct ismd *d, const struct proc *p, int fd, 
 	copy = (int)syscall(SYS_pidfd_getfd, p->watch.fd, fd, 0);
 	if (copy < 0)
 		return outcome_of_errno(errno);
-	o = sockid_read(copy, id);
+	if (!may_look(d, p)) {
+		fetch_close(copy);
+		return FETCH_FORBIDDEN;
+	}
+	o = fetch_read(d, copy, id);
 	if (o == SOCKID_OK && keep)
 		*keep = copy;
 	else if (o == SOCKID_NOT_TCP)

@@ -25,6 +25,9 @@ enum fetch_outcome {
 	FETCH_NO_PROOF = 5,  /* the kernel does not tell enough */
 };
 
+/* sockid_read() of a descriptor of ours, with its nonces. */
+enum sockid_outcome fetch_read(struct ismd *d, int fd, struct sock_id *id);
+
 /* What is descriptor @fd of @p? If @keep is not NULL and the outcome is
  * FETCH_OK, the copy is handed out there and the caller closes it with
  * fetch_close(). */

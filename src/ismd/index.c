@@ -42,6 +42,50 @@ void index_half_key(const struct sock_key *mate, struct sock_key *half)
 	half->peer_port = 0;
 }
 
+/* Both ends know the nonce of the SYN: the client sent it, the server got it. */
+static bool syn_nonce(const struct proof_record *r, uint64_t *nonce)
+{
+	*nonce = r->is_client ? r->local : r->peer;
+	return (r->flags & (r->is_client ? PROOF_F_LOCAL : PROOF_F_PEER)) != 0;
+}
+
+int index_add_nonce(struct ismd *d, struct conn *c)
+{
+	uint64_t nonce;
+	int r;
+
+	index_del_nonce(d, c);
+	if (!syn_nonce(&c->id.nonces, &nonce))
+		return 0;
+	r = map_add(&d->nonces, &c->nonce_ent, map_hash(&nonce, sizeof(nonce)));
+	c->has_nonce = r == 0;
+	return r;
+}
+
+void index_del_nonce(struct ismd *d, struct conn *c)
+{
+	if (c->has_nonce)
+		map_del(&d->nonces, &c->nonce_ent);
+	c->has_nonce = false;
+}
+
+struct conn *index_find_nonce(struct ismd *d, const struct conn *c)
+{
+	uint64_t nonce, other;
+	struct mapent *e;
+
+	if (!syn_nonce(&c->id.nonces, &nonce))
+		return NULL;
+	for (e = map_first(&d->nonces, map_hash(&nonce, sizeof(nonce))); e; e = map_next(e)) {
+		struct conn *o = list_item(e, struct conn, nonce_ent);
+
+		if (o != c && syn_nonce(&o->id.nonces, &other) && other == nonce &&
+		    o->id.nonces.is_client != c->id.nonces.is_client)
+			return o;
+	}
+	return NULL;
+}
+
 int index_add_cookie(struct ismd *d, struct conn *c)
 {
 	int r = map_add(&d->cookies, &c->cookie_ent, map_hash(&c->id.cookie, sizeof(c->id.cookie)));

@@ -22,6 +22,12 @@ struct conn *index_find(struct ismd *d, const struct sock_key *key, const struct
 /* The key under which a conn with @mate's key would be filed while connecting. */
 void index_half_key(const struct sock_key *mate, struct sock_key *half);
 
+/* By the nonce that went with the SYN, if there was one; 0 or -ENOMEM. */
+int index_add_nonce(struct ismd *d, struct conn *c);
+void index_del_nonce(struct ismd *d, struct conn *c);
+/* A conn of the other role with the same one. */
+struct conn *index_find_nonce(struct ismd *d, const struct conn *c);
+
 /* Cookies stay filed for the life of the conn, also after a marriage. */
 int index_add_cookie(struct ismd *d, struct conn *c);
 void index_del_cookie(struct ismd *d, struct conn *c);

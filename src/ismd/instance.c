@@ -51,10 +51,10 @@ static bool still_named(int fd, const char *path)
 	       a.st_ino == b.st_ino;
 }
 
-static int try_lock(const char *dir, int *lock_fd, pid_t *holder)
+static int try_lock(const char *dir, unsigned mode, int *lock_fd, pid_t *holder)
 {
 	char path[FILE_PATH_MAX];
-	int fd, r = rundir_make(dir);
+	int fd, r = rundir_make(dir, mode);
 
 	if (r < 0)
 		return r == -ENOENT ? -EAGAIN : r;
@@ -77,37 +77,60 @@ static int try_lock(const char *dir, int *lock_fd, pid_t *holder)
 	return INSTANCE_OURS;
 }
 
-int instance_lock(const char *dir, int *lock_fd, pid_t *holder)
+int instance_lock(const char *dir, unsigned mode, int *lock_fd, pid_t *holder)
 {
 	int r = -EAGAIN;
 
 	/* -EAGAIN: another one was just leaving, and took the files along */
 	for (int i = 0; i < 100 && r == -EAGAIN; i++)
-		r = try_lock(dir, lock_fd, holder);
+		r = try_lock(dir, mode, lock_fd, holder);
 	return r;
 }
 
-int instance_listen(const char *dir)
+static int listen_at(const struct sockaddr_un *sa, socklen_t len, unsigned mode)
 {
-	struct sockaddr_un sa;
-	socklen_t len;
-	int fd, one = 1, r = rundir_socket(dir, &sa, &len);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1, r;
 
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	unlink(sa.sun_path);
-	/* the directory keeps others out; the mode says it again */
+	unlink(sa->sun_path);
 	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) < 0 ||
-	    fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0 ||
+	    bind(fd, (const struct sockaddr *)sa, len) < 0 || chmod(sa->sun_path, mode) < 0 ||
 	    listen(fd, BACKLOG) < 0) {
 		r = -errno;
 		close(fd);
 		return r;
 	}
 	return fd;
+}
+
+int instance_listen(const char *dir, unsigned mode)
+{
+	struct sockaddr_un sa;
+	socklen_t len;
+	int r = rundir_socket(dir, &sa, &len);
+
+	return r < 0 ? r : listen_at(&sa, len, mode);
+}
+
+int instance_listen_path(const char *path, unsigned mode)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	char dir[sizeof(sa.sun_path)];
+	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	char *slash;
+
+	if (n < 0 || (size_t)n >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(dir, sa.sun_path, sizeof(dir));
+	/* its directory is what is mounted into a container */
+	for (slash = strchr(dir + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = 0;
+		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	return listen_at(&sa, sizeof(sa), mode);
 }
 
 bool instance_answers(const char *dir)
@@ -186,7 +209,7 @@ static uint64_t fnv1a(uint64_t h, const void *data, size_t len)
 	return h;
 }
 
-uint64_t instance_gid(uid_t uid)
+static uint64_t gid_of(const void *data, size_t len)
 {
 	char boot[64] = { 0 };
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -198,6 +221,19 @@ uint64_t instance_gid(uid_t uid)
 		close(fd);
 	}
 	h = fnv1a(0xcbf29ce484222325ull, boot, strlen(boot));
-	h = fnv1a(h, &uid, sizeof(uid));
+	h = fnv1a(h, data, len);
 	return h ? h : 1;
+}
+
+uint64_t instance_gid(uid_t uid)
+{
+	return gid_of(&uid, sizeof(uid));
+}
+
+uint64_t instance_gid_of(const char *lpar, uint32_t fid)
+{
+	char text[96];
+	int n = snprintf(text, sizeof(text), "%.64s/%u", lpar, fid);
+
+	return gid_of(text, (size_t)n);
 }

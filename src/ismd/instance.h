@@ -16,13 +16,15 @@ enum instance_outcome {
 	INSTANCE_TAKEN = 1, /* another one holds the lock */
 };
 
-/* Make @dir and take its lock. INSTANCE_*, or -errno: -EPERM (somebody else's
+/* Make @dir with that mode and take its lock. INSTANCE_*, or -errno: -EPERM (somebody else's
  * or too open), -ENOTDIR, -ELOOP (a symlink), ... *lock_fd and *holder (0 if
  * unknown) are written as fits. */
-int instance_lock(const char *dir, int *lock_fd, pid_t *holder);
+int instance_lock(const char *dir, unsigned mode, int *lock_fd, pid_t *holder);
 
 /* The listening socket in @dir, replacing a stale one. Descriptor or -errno. */
-int instance_listen(const char *dir);
+int instance_listen(const char *dir, unsigned mode);
+/* Likewise at @path, whose directory is made if it is missing. */
+int instance_listen_path(const char *path, unsigned mode);
 
 /* Does somebody accept on the socket in @dir? */
 bool instance_answers(const char *dir);
@@ -38,5 +40,7 @@ int instance_power_save(const char *dir, bool on);
 
 /* Function id: boot id and user, never 0. */
 uint64_t instance_gid(uid_t uid);
+/* Of a function of the box: boot id, LPAR and FID. */
+uint64_t instance_gid_of(const char *lpar, uint32_t fid);
 
 #endif

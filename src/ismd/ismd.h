@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What ismd knows: clients (channels), tables (process families), procs (member
- * processes), conns (rows that were seen), link groups with their segments, and
- * the one ISM function. Everything hangs off one struct ismd and is touched by
- * one thread.
+ * What ismd knows: LPARs with their ISM functions (lpar.h), clients (channels), tables
+ * (process families), procs (member processes), conns (rows that were seen), link
+ * groups with their segments. Everything hangs off one struct ismd and is touched
+ * by one thread.
  *
  * Who owns whom: a table lives while it has a member or an open channel; a conn
  * lives while its row is in use; a link group lives until one of its processes
@@ -18,9 +18,11 @@
 #include <sys/types.h>
 
 #include "base/rundir.h"
+#include "conf/conf.h"
 #include "fabric/layout.h"
 #include "fabric/reason.h"
 #include "fabric/wire.h"
+#include "ismd/ident.h"
 #include "ismd/list.h"
 #include "ismd/log.h"
 #include "ismd/loop.h"
@@ -29,6 +31,11 @@
 #include "ismd/sockid.h"
 
 struct client;
+struct function;
+struct lpar;
+struct netns;
+struct proof;
+struct user;
 struct table;
 struct proc;
 struct conn;
@@ -43,8 +50,14 @@ struct client {
 	struct watch watch; /* watch.fd is the channel */
 	struct list link;   /* ismd.clients */
 	unsigned id;
-	pid_t pid; /* at connect, by the kernel */
-	uid_t uid;
+	struct ident ident; /* at connect, by the kernel */
+	int pidfd;          /* of the process that connected; -1: the proc has it */
+	struct lpar *lpar;
+	struct user *user;
+	struct netns *netns; /* see netns.h */
+	struct lpar *via;    /* whose own socket it came through, or NULL */
+	bool counted;        /* in user->processes */
+	bool marked;         /* proof_client_add() was done */
 	struct table *table; /* after HELLO: the family whose channel it is */
 	struct proc *proc;   /* the member that owns it; NULL once that is gone */
 	bool asked;          /* a tool's request was answered just now */
@@ -68,7 +81,8 @@ struct table {
 	struct list due_link; /* ismd.due while a look at it is scheduled */
 	uint64_t due_ns;
 	bool queued;
-	uint32_t *young; /* rows with a claim that the last look saw first */
+	bool foreign_pids; /* a member has another pid than it believes */
+	uint32_t *young;   /* rows with a claim that the last look saw first */
 	unsigned nyoung;
 };
 
@@ -77,8 +91,11 @@ struct proc {
 	struct watch watch; /* watch.fd: pidfd */
 	struct list link;   /* table.members */
 	uint64_t id;
-	pid_t pid;
+	pid_t pid;    /* as ismd sees it */
+	int32_t told; /* as it sees itself, and its rows */
 	uid_t uid;
+	struct lpar *lpar;
+	struct user *user; /* with a reference */
 	char comm[16];
 	int vector;
 	struct table *table;
@@ -97,13 +114,21 @@ enum conn_state {
 	CONN_DECLINED, /* stays in the index until its mate has been told */
 };
 
+enum conn_proof {
+	PROOF_NONE,
+	PROOF_NAMESPACE, /* mirrored addresses in one network namespace */
+	PROOF_SYN_OPTION,
+};
+
 struct conn {
 	struct list proc_link;    /* proc.conns, or unlinked */
 	struct list unknown_link; /* ismd.unknown while CONN_UNKNOWN */
 	struct mapent key_ent;    /* ismd.index while indexed */
 	struct mapent cookie_ent; /* ismd.cookies while it has an identity */
+	struct mapent nonce_ent;  /* ismd.nonces while it has a nonce */
 	bool indexed;
 	bool has_id;
+	bool has_nonce;
 	bool passed; /* the identity came with CLAIM_FD, not by pidfd_getfd */
 	enum conn_state state;
 	struct table *table;
@@ -115,7 +140,9 @@ struct conn {
 	struct sock_id id;
 	uint32_t reason;
 	uint32_t peer_reason;
+	uint64_t after_bytes; /* PENDING by policy until so many have gone by TCP */
 	/* with CONN_MATCHED */
+	enum conn_proof proof;
 	struct segment *seg;
 	unsigned side;
 	unsigned slot;
@@ -153,6 +180,14 @@ struct lgr {
 	struct mapent ent; /* ismd.lgr_map, by the pair; not once closing */
 	uint32_t id;
 	struct proc *proc[2]; /* by side; NULL once it is gone */
+	struct user *user[2]; /* by side, with references */
+	uint64_t gid[2];      /* of the functions, by side */
+	uint16_t chid;
+	uint16_t vlan;
+	char pnetid[CONF_PNETID_MAX + 1];
+	bool foreign;  /* different users or LPARs: vectors of its own */
+	int ring[2];   /* foreign: eventfd that side's peer writes */
+	int listen[2]; /* foreign: epoll around ring[], for that side to sleep on */
 	bool closing;
 	struct list segments;
 	unsigned nsegments;
@@ -182,16 +217,19 @@ struct ismd {
 	char dir[RUNDIR_PATH_MAX];
 	struct watch listener;
 	struct watch signals;
+	struct conf *conf;
+	const char *conf_path; /* "": none was read */
+	char conf_fault[256];  /* the first of a reload that was refused */
+	struct list lpars;
+	struct list netns;
+	struct proof *proof;
+	char proof_missing[256]; /* why there is none */
 	int lock_fd;
 	int spare_fd; /* given up for a moment when accept() finds none left */
 	bool stop;
 	bool leaving; /* shared memory is not touched any more */
 	uint64_t start_ns;
 	uint64_t idle_since_ns; /* 0: somebody is there */
-
-	/* the function */
-	uint64_t gid;
-	bool power;
 
 	struct list clients;
 	unsigned nclients, next_client;
@@ -203,6 +241,7 @@ struct ismd {
 
 	struct map index;   /* conns by (netns, local, peer) */
 	struct map cookies; /* conns by SO_COOKIE */
+	struct map nonces;  /* conns by the nonce of their SYN */
 	struct list unknown;
 
 	struct list lgrs;

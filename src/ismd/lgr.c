@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "ismd/ismd.h"
+#include "ismd/lpar.h"
 
 uint32_t lgr_round_dmb(uint32_t want)
 {
@@ -33,36 +36,127 @@ static uint64_t pair_hash(const struct proc *a, const struct proc *b)
 	return map_hash(pair, sizeof(pair));
 }
 
-static struct lgr *find(struct ismd *d, struct proc *a, struct proc *b, uint64_t hash)
+static bool is_group_of(const struct lgr *g, const struct proc *a, const struct proc *b,
+                        const struct function *fa, const struct function *fb)
+{
+	return g->proc[0] == a && g->proc[1] == b && g->gid[0] == fa->gid && g->gid[1] == fb->gid &&
+	       g->chid == fa->conf.chid && !strcmp(g->pnetid, fa->conf.pnetid);
+}
+
+static struct lgr *find(struct ismd *d, struct proc *a, struct proc *b, const struct function *fa,
+                        const struct function *fb, uint64_t hash)
 {
 	for (struct mapent *e = map_first(&d->lgr_map, hash); e; e = map_next(e)) {
 		struct lgr *g = list_item(e, struct lgr, ent);
 
-		if ((g->proc[0] == a && g->proc[1] == b) || (g->proc[0] == b && g->proc[1] == a))
+		if (is_group_of(g, a, b, fa, fb) || is_group_of(g, b, a, fb, fa))
 			return g;
 	}
 	return NULL;
 }
 
-struct lgr *lgr_get(struct ismd *d, struct proc *a, struct proc *b)
+/*
+ * Who may write an eventfd may also read it, or make it block. Among processes of
+ * one user that is his own affair; others get one for this link group alone, and
+ * sleep on an epoll instance around it, so that nobody but the peer can touch it.
+ */
+static int make_vectors(struct lgr *g)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+
+		g->ring[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		g->listen[i] = epoll_create1(EPOLL_CLOEXEC);
+		if (g->ring[i] < 0 || g->listen[i] < 0 ||
+		    epoll_ctl(g->listen[i], EPOLL_CTL_ADD, g->ring[i], &ev) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* A forked child may go on with the connections of a process that is gone. */
+static int heir_vector(const struct lgr *g, unsigned side)
+{
+	list_each(si, sn, &g->segments)
+	{
+		const struct segment *s = list_item(si, struct segment, link);
+
+		for (unsigned i = 0; i < s->nslots; i++) {
+			const struct conn *c = s->slots[i].conn[side];
+
+			if (c && c->proc)
+				return c->proc->vector;
+		}
+	}
+	return -1;
+}
+
+int lgr_vector(const struct lgr *g, unsigned side)
+{
+	const struct proc *p = g->proc[side];
+
+	if (g->foreign)
+		return g->ring[side];
+	return p ? p->vector : heir_vector(g, side);
+}
+
+static void lgr_free(struct ismd *d, struct lgr *g)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (g->ring[i] >= 0)
+			close(g->ring[i]);
+		if (g->listen[i] >= 0)
+			close(g->listen[i]);
+		user_put(d, g->user[i]);
+	}
+	free(g);
+}
+
+static struct lgr *lgr_new(struct ismd *d, struct proc *a, struct proc *b,
+                           const struct function *fa, const struct function *fb)
+{
+	struct lgr *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	list_init(&g->segments);
+	for (unsigned i = 0; i < 2; i++) {
+		g->proc[i] = i ? b : a;
+		g->gid[i] = (i ? fb : fa)->gid;
+		g->ring[i] = g->listen[i] = -1;
+		g->user[i] = g->proc[i]->user;
+		user_hold(g->user[i]);
+	}
+	g->chid = fa->conf.chid;
+	g->vlan = fa->conf.vlan;
+	memcpy(g->pnetid, fa->conf.pnetid, sizeof(g->pnetid));
+	g->foreign = g->user[0] != g->user[1];
+	if (g->foreign && make_vectors(g) < 0) {
+		lgr_free(d, g);
+		return NULL;
+	}
+	return g;
+}
+
+struct lgr *lgr_get(struct ismd *d, struct proc *a, struct proc *b, const struct function *fa,
+                    const struct function *fb)
 {
 	uint64_t hash = pair_hash(a, b);
-	struct lgr *g = find(d, a, b, hash);
+	struct lgr *g = find(d, a, b, fa, fb, hash);
 
 	if (g)
 		return g;
-	g = calloc(1, sizeof(*g));
-	if (!g || map_add(&d->lgr_map, &g->ent, hash) < 0) {
-		free(g);
+	g = lgr_new(d, a, b, fa, fb);
+	if (!g)
+		return NULL;
+	if (map_add(&d->lgr_map, &g->ent, hash) < 0) {
+		lgr_free(d, g);
 		return NULL;
 	}
 	d->next_lgr += 0x100;
 	if (!d->next_lgr)
 		d->next_lgr = 0x100;
 	g->id = d->next_lgr;
-	g->proc[0] = a;
-	g->proc[1] = b;
-	list_init(&g->segments);
 	list_add_tail(&d->lgrs, &g->link);
 	log_debug("link group 0x%x: new, pid %d and pid %d", g->id, (int)a->pid, (int)b->pid);
 	return g;
@@ -87,11 +181,30 @@ struct segment *segment_find(struct ismd *d, uint32_t id)
 	return NULL;
 }
 
+/* Each end's user pays for his own receive buffer. */
+static void charge(struct ismd *d, struct segment *s)
+{
+	d->dmb_bytes += 2 * s->stride;
+	for (unsigned i = 0; i < 2; i++)
+		s->lgr->user[i]->bytes += s->stride;
+}
+
+static void discharge(struct ismd *d, struct segment *s)
+{
+	d->dmb_bytes -= 2 * s->stride;
+	for (unsigned i = 0; i < 2; i++)
+		s->lgr->user[i]->bytes -= s->stride;
+}
+
 static void segment_free(struct ismd *d, struct segment *s)
 {
 	for (unsigned i = 0; i < s->nslots; i++)
 		if (s->slots[i].committed)
-			d->dmb_bytes -= 2 * s->stride;
+			discharge(d, s);
+	for (unsigned i = 0; i < 2; i++)
+		s->lgr->user[i]->segments--;
+	/* a process that never lets go of its mapping keeps no memory with it */
+	fallocate(s->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)s->bytes);
 	map_del(&d->segments, &s->ent);
 	list_del(&s->link);
 	s->lgr->nsegments--;
@@ -149,6 +262,8 @@ static struct segment *segment_new(struct ismd *d, struct lgr *g, uint32_t dmb_b
 	s->map->magic = FAB_SEG_MAGIC;
 	list_add_tail(&g->segments, &s->link);
 	g->nsegments++;
+	g->user[0]->segments++;
+	g->user[1]->segments++;
 	return s;
 }
 
@@ -171,7 +286,7 @@ static void drop_idle_memory(struct ismd *d)
 				              at, (off_t)(2 * s->stride)) < 0)
 					continue;
 				s->slots[i].committed = false;
-				d->dmb_bytes -= 2 * s->stride;
+				discharge(d, s);
 			}
 		}
 	}
@@ -194,7 +309,7 @@ static bool commit(struct ismd *d, struct segment *s, unsigned slot)
 	if (!fits(d, bytes) || fallocate(s->memfd, 0, at, (off_t)bytes) < 0)
 		return false;
 	s->slots[slot].committed = true;
-	d->dmb_bytes += bytes;
+	charge(d, s);
 	return true;
 }
 
@@ -258,11 +373,25 @@ static bool reserve_size(struct ismd *d, struct lgr *g, uint32_t bytes, struct s
 	return true;
 }
 
+static bool breaks_quota(const struct lgr *g, unsigned side, uint64_t bytes)
+{
+	struct user *u = g->user[side];
+	uint64_t twice = g->user[0] == g->user[1] ? 2 : 1;
+
+	if (!user_exceeds(u->lpar->quota.segments, u->segments, 0) &&
+	    !user_exceeds(u->lpar->quota.bytes, u->bytes, twice * (FAB_DMB_RING_OFFSET + bytes)))
+		return false;
+	user_refused(u, "his share of DMBs is used up");
+	return true;
+}
+
 enum lgr_outcome lgr_reserve(struct ismd *d, struct lgr *g, uint32_t bytes, struct segment **seg,
                              unsigned *slot)
 {
 	if (d->ndmbs + 2 > d->opt.max_dmbs)
 		return LGR_NO_DMB;
+	if (breaks_quota(g, 0, bytes) || breaks_quota(g, 1, bytes))
+		return LGR_QUOTA;
 	for (; bytes >= FAB_DMB_MIN_BYTES; bytes >>= 1)
 		if (reserve_size(d, g, bytes, seg, slot))
 			return LGR_OK;
@@ -314,7 +443,7 @@ void lgr_reap(struct ismd *d, struct lgr *g)
 	list_each(it, next, &g->segments) segment_free(d, list_item(it, struct segment, link));
 	log_debug("link group 0x%x: freed", g->id);
 	list_del(&g->link);
-	free(g);
+	lgr_free(d, g);
 }
 
 void lgr_proc_gone(struct ismd *d, struct proc *p)

@@ -13,6 +13,7 @@
 
 struct ismd;
 struct conn;
+struct function;
 struct lgr;
 struct proc;
 struct segment;
@@ -21,14 +22,19 @@ enum lgr_outcome {
 	LGR_OK = 0,
 	LGR_NO_MEMORY = 1, /* none left, or more than --max-dmb */
 	LGR_NO_DMB = 2,    /* the device's DMB limit */
+	LGR_QUOTA = 3,     /* the share of one of the two users */
 };
 
 /* Ring bytes for a wish (0: default): 16384 << code, at most 1 MiB. */
 uint32_t lgr_round_dmb(uint32_t want);
 
-/* The link group of @a and @b, made if there is none: @a becomes side 0 then.
- * NULL without memory. */
-struct lgr *lgr_get(struct ismd *d, struct proc *a, struct proc *b);
+/* The link group of @a and @b over their functions @fa and @fb, made if there is
+ * none: @a becomes side 0 then. NULL without memory or descriptors. */
+struct lgr *lgr_get(struct ismd *d, struct proc *a, struct proc *b, const struct function *fa,
+                    const struct function *fb);
+
+/* The eventfd that wakes @side, -1 if its process is gone. */
+int lgr_vector(const struct lgr *g, unsigned side);
 
 /* Reserve a slot with two empty DMBs of about @bytes; smaller ones where memory
  * is short. */

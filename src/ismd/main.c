@@ -8,11 +8,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "ismd/instance.h"
 #include "ismd/ismd.h"
+#include "ismd/lpar.h"
+#include "ismd/privileges.h"
 #include "ismd/service.h"
+
+#define DEFAULT_CONF OPENISM_SYSCONFDIR "/ism/ism.conf"
 
 #define OTHER_TRIES 500 /* of 10 ms, until a rival answers */
 
@@ -32,8 +37,8 @@ static void shed_preload(char **argv)
 static int refuse_dir(const char *dir, int r)
 {
 	if (r == -EPERM)
-		fprintf(stderr, "ismd: %s: unsafe: it must belong to you and have mode 0700\n",
-		        dir);
+		fprintf(stderr, "ismd: %s: unsafe: it must belong to you and have mode %s\n", dir,
+		        the_daemon.opt.system ? "0755" : "0700");
 	else if (r == -ENOTDIR)
 		fprintf(stderr, "ismd: %s: not a directory (a symbolic link is not followed)\n",
 		        dir);
@@ -49,7 +54,7 @@ static int become_the_one(struct ismd *d)
 	int r;
 
 	for (int i = 0; i < OTHER_TRIES; i++) {
-		r = instance_lock(d->dir, &d->lock_fd, &holder);
+		r = instance_lock(d->dir, d->opt.system ? 0755 : 0700, &d->lock_fd, &holder);
 		if (r == INSTANCE_OURS)
 			return -1;
 		if (r < 0)
@@ -128,9 +133,22 @@ static void open_log(struct ismd *d)
 	log_to(f, d->opt.debug);
 }
 
+static void say_hello(struct ismd *d)
+{
+	const struct lpar *host = lpar_find(d, d->conf->host.name);
+
+	log_event("ismd: %s, pid %d, socket %s/ismd.sock, function of the host is %s",
+	          OPENISM_VERSION, (int)getpid(), d->dir, lpar_powered(host) ? "on" : "off");
+	if (d->opt.system && d->conf_path[0])
+		log_event("ismd: configuration %s", d->conf_path);
+	if (d->opt.system && !d->proof)
+		log_event("ismd: no proof between network namespaces: %s", d->proof_missing);
+}
+
 static int run(struct ismd *d, int word)
 {
 	int r = service_listen(d);
+	char why[160];
 
 	if (r < 0) {
 		fprintf(stderr, "ismd: %s/ismd.sock: %s\n", d->dir, strerror(-r));
@@ -138,14 +156,74 @@ static int run(struct ismd *d, int word)
 		return 1;
 	}
 	open_log(d);
-	log_event("ismd: %s, pid %d, socket %s/ismd.sock, function 1 is %s", OPENISM_VERSION,
-	          (int)getpid(), d->dir, d->power ? "on" : "off");
+	say_hello(d);
+	if (d->opt.system) {
+		r = privileges_drop(d->proof, why, sizeof(why));
+		if (r < 0)
+			log_event("ismd: privileges stay: %s", why);
+		sd_notify(0, "READY=1");
+	}
 	if (word >= 0)
 		detach(word, 0);
 	service_run(d);
+	if (d->opt.system)
+		sd_notify(0, "STOPPING=1");
 	service_deinit(d);
 	instance_leave(d->dir, d->lock_fd);
 	return 0;
+}
+
+/* The configuration of the box. A missing one is fine, unless it was named. */
+static int load_conf(struct ismd *d)
+{
+	const char *path = d->opt.conf_path ? d->opt.conf_path : DEFAULT_CONF;
+	int r;
+
+	if (!d->opt.conf_path && access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	r = conf_load(path, &d->conf, stderr);
+	if (r == 0)
+		d->conf_path = path;
+	return r;
+}
+
+/* "ismd -n" */
+static int check_conf(struct ismd *d)
+{
+	int r = load_conf(d);
+
+	if (r < 0)
+		return 1;
+	if (!d->conf)
+		printf("%s: not there; the defaults are in force\n", DEFAULT_CONF);
+	else
+		printf("%s: ok, %u LPARs beside the host, %u policies\n", d->conf_path,
+		       d->conf->nlpars, d->conf->npolicies);
+	conf_free(d->conf);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int clean_up(struct ismd *d)
+{
+	int r = service_cleanup(d);
+
+	if (r < 0)
+		fprintf(stderr, "ismd: cannot clean up: %s\n", strerror(-r));
+	else
+		printf("ismd: %d objects removed from the kernel\n", r);
+	return r < 0;
+}
+
+/* One of them for the box: what may it do, and with what? -1: go on. */
+static int prepare_system(struct ismd *d)
+{
+	if (geteuid() != 0) {
+		fprintf(stderr, "ismd: --system takes root\n");
+		return 1;
+	}
+	if (load_conf(d) < 0)
+		return 1;
+	return -1;
 }
 
 int main(int argc, char **argv)
@@ -159,11 +237,18 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	umask(077);
-	r = rundir_path(d->dir);
+	if (d->opt.check)
+		return check_conf(d);
+	r = d->opt.system || d->opt.cleanup ? rundir_system(d->dir) : rundir_path(d->dir);
 	if (r < 0) {
 		fprintf(stderr, "ismd: the path of the runtime directory is too long\n");
 		return 1;
 	}
+	if (d->opt.cleanup)
+		return clean_up(d);
+	r = d->opt.system ? prepare_system(d) : -1;
+	if (r >= 0)
+		return r;
 	if (d->opt.background) {
 		close_range(3, ~0u, 0); /* a pipe of the starter's must not stay open */
 		word = daemonise();

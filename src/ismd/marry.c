@@ -16,6 +16,7 @@
 #include "ismd/index.h"
 #include "ismd/ismd.h"
 #include "ismd/lgr.h"
+#include "ismd/lpar.h"
 #include "ismd/rows.h"
 
 /* SMC's words: the client proposes, so it is told what the server could not do. */
@@ -137,7 +138,7 @@ static bool push(struct segment *s, unsigned side)
 		return true;
 	if (!p || !peer || !p->client)
 		return false;
-	if (client_send_segment(p->client, s, p == peer ? 2 : side, peer->vector) < 0)
+	if (client_send_segment(p->client, s, p == peer ? 2 : side) < 0)
 		return false;
 	s->pushed[side] = true;
 	if (p == peer)
@@ -145,9 +146,22 @@ static bool push(struct segment *s, unsigned side)
 	return true;
 }
 
-static void marry(struct ismd *d, struct conn *cl, struct conn *sv)
+static uint32_t why_not(enum lgr_outcome o)
 {
-	struct lgr *g = lgr_get(d, cl->proc, sv->proc);
+	switch (o) {
+	case LGR_NO_DMB:
+		return FAB_REASON_MAX_DMB;
+	case LGR_QUOTA:
+		return FAB_REASON_OI_QUOTA;
+	default:
+		return FAB_REASON_MEM;
+	}
+}
+
+static void marry(struct ismd *d, struct conn *cl, struct conn *sv, const struct function *cl_fn,
+                  const struct function *sv_fn)
+{
+	struct lgr *g = lgr_get(d, cl->proc, sv->proc, cl_fn, sv_fn);
 	enum lgr_outcome o = LGR_NO_MEMORY;
 	struct segment *s;
 	unsigned slot, side;
@@ -158,7 +172,7 @@ static void marry(struct ismd *d, struct conn *cl, struct conn *sv)
 			lgr_reap(d, g);
 	}
 	if (o != LGR_OK) {
-		decline_by_server(d, cl, sv, o == LGR_NO_DMB ? FAB_REASON_MAX_DMB : FAB_REASON_MEM);
+		decline_by_server(d, cl, sv, why_not(o));
 		return;
 	}
 	side = g->proc[0] == cl->proc ? 0 : 1;
@@ -173,6 +187,50 @@ static void marry(struct ismd *d, struct conn *cl, struct conn *sv)
 	bind_pair(d, cl, sv, s, slot);
 }
 
+static uint64_t bytes_so_far(const struct conn *c)
+{
+	const struct fab_row *r = conn_row(c);
+
+	return atomic_load(&r->tx_tcp_bytes) + atomic_load(&r->rx_tcp_bytes);
+}
+
+/* Does the configuration let them? Else they are declined, or wait for more bytes. */
+static bool policy_allows(struct ismd *d, struct conn *cl, struct conn *sv)
+{
+	uint64_t after = 0;
+
+	switch (conf_policy(d->conf, cl->proc->lpar->name, sv->proc->lpar->name,
+	                    sv->id.key.local_port, cl->proc->comm, sv->proc->comm, &after)) {
+	case CONF_USE_NEVER:
+		decline_by_server(d, cl, sv, FAB_REASON_OI_POLICY);
+		return false;
+	case CONF_USE_AFTER:
+		if (bytes_so_far(cl) >= after || bytes_so_far(sv) >= after) {
+			cl->after_bytes = sv->after_bytes = 0;
+			return true;
+		}
+		cl->after_bytes = sv->after_bytes = after;
+		atomic_store(&conn_row(cl)->look_at_bytes, after);
+		atomic_store(&conn_row(sv)->look_at_bytes, after);
+		return false;
+	default:
+		return true;
+	}
+}
+
+static void negotiate(struct ismd *d, struct conn *cl, struct conn *sv)
+{
+	struct function *cl_fn, *sv_fn;
+	bool by_client;
+	uint32_t why;
+
+	why = lpar_negotiate(cl->proc->lpar, sv->proc->lpar, &cl_fn, &sv_fn, &by_client);
+	if (why)
+		decline_by(d, by_client ? cl : sv, by_client ? sv : cl, why);
+	else if (policy_allows(d, cl, sv))
+		marry(d, cl, sv, cl_fn, sv_fn);
+}
+
 /* Both ends are proven. Policy, then marriage. */
 static void decide(struct ismd *d, struct conn *a, struct conn *b)
 {
@@ -185,10 +243,8 @@ static void decide(struct ismd *d, struct conn *a, struct conn *b)
 		conn_decline(d, b, FAB_REASON_PEERDECL, a->reason);
 	else if (b->state == CONN_DECLINED)
 		conn_decline(d, a, FAB_REASON_PEERDECL, b->reason);
-	else if (!d->power)
-		decline_by(d, cl, sv, FAB_REASON_NOSMCDEV);
 	else
-		marry(d, cl, sv);
+		negotiate(d, cl, sv);
 	/* not decided (a row closed under way): look for the other one again */
 	if (a->state == CONN_PENDING)
 		index_add(d, a);
@@ -196,11 +252,33 @@ static void decide(struct ismd *d, struct conn *a, struct conn *b)
 		index_add(d, b);
 }
 
+/* Each got what the other sent: one handshake made both. */
+static bool nonces_agree(const struct proof_record *a, const struct proof_record *b)
+{
+	const uint32_t both = PROOF_F_LOCAL | PROOF_F_PEER;
+
+	return (a->flags & both) == both && (b->flags & both) == both && a->local == b->peer &&
+	       a->peer == b->local && a->is_client != b->is_client;
+}
+
+/*
+ * One network namespace, and each one's peer is the other: one connection, unless
+ * both say with their nonces that they are of different ones.
+ */
+static bool mirrored(const struct sock_id *a, const struct sock_id *b)
+{
+	struct sock_key want;
+
+	sockid_mirror(&a->key, &want);
+	return !memcmp(&want, &b->key, sizeof(want)) &&
+	       !(a->nonces.flags & PROOF_F_LOCAL && b->nonces.flags & PROOF_F_LOCAL);
+}
+
 /* Is @m the other end of @c right now? */
 static enum fetch_outcome prove(struct ismd *d, struct conn *c, struct conn *m)
 {
+	enum conn_proof proof;
 	struct sock_id now;
-	struct sock_key want;
 	enum fetch_outcome o;
 
 	conn_follow_row(d, m);
@@ -209,9 +287,15 @@ static enum fetch_outcome prove(struct ismd *d, struct conn *c, struct conn *m)
 		o = fetch_verify(d, m, &now, NULL);
 	if (o != FETCH_OK)
 		return o;
-	sockid_mirror(&c->id.key, &want);
-	if (memcmp(&want, &now.key, sizeof(want)) || now.cookie == c->id.cookie)
+	if (now.cookie == c->id.cookie)
 		return FETCH_GONE;
+	if (nonces_agree(&c->id.nonces, &now.nonces))
+		proof = PROOF_SYN_OPTION;
+	else if (mirrored(&c->id, &now))
+		proof = PROOF_NAMESPACE;
+	else
+		return FETCH_GONE;
+	c->proof = m->proof = proof;
 	m->id.tcp_state = now.tcp_state;
 	return FETCH_OK;
 }
@@ -219,9 +303,18 @@ static enum fetch_outcome prove(struct ismd *d, struct conn *c, struct conn *m)
 static struct conn *find_mate(struct ismd *d, struct conn *c)
 {
 	struct sock_key mirror;
+	struct conn *m = index_find_nonce(d, c);
 
+	if (m)
+		return m;
 	sockid_mirror(&c->id.key, &mirror);
 	return index_find(d, &mirror, c);
+}
+
+/* The mate was a connect() under way when it was last looked at. */
+static bool not_yet(const struct conn *m)
+{
+	return m->state != CONN_PENDING && m->state != CONN_DECLINED;
 }
 
 void marry_try(struct ismd *d, struct conn *c)
@@ -229,7 +322,7 @@ void marry_try(struct ismd *d, struct conn *c)
 	struct conn *m = find_mate(d, c);
 	struct sock_id now;
 
-	if (!m)
+	if (!m || not_yet(m))
 		return;
 	if (c->passed && fetch_verify(d, c, &now, NULL) != FETCH_OK) {
 		decline_by(d, c, m, FAB_REASON_OI_NOPROOF);

@@ -20,7 +20,11 @@ static const char usage[] =
 	"the two ends of a TCP connection to each other. smc_run starts it when needed.\n"
 	"\n"
 	"  -f, --foreground         stay in the foreground and log to stderr (default)\n"
-	"  -n, --background         run as a daemon; leave when nobody is there\n"
+	"  -b, --background         run as a daemon; leave when nobody is there\n"
+	"  -s, --system             serve the whole box: all users and LPARs\n"
+	"  -c, --config FILE        read FILE, not /etc/ism/ism.conf (with -s or -n)\n"
+	"  -n, --check              check the configuration and exit\n"
+	"      --cleanup            remove what a killed \"ismd -s\" left in the kernel\n"
 	"  -d, --debug              log more; in the background, log to ismd.log\n"
 	"      --grace SECONDS      leave when nobody was there for so long\n"
 	"      --defer-us N         look at new connections after N microseconds\n"
@@ -29,11 +33,15 @@ static const char usage[] =
 	"  -v, --version            print the version\n"
 	"  -h, --help               print this help\n";
 
-enum { OPT_GRACE = 256, OPT_DEFER, OPT_MAX_DMB, OPT_MAX_SLOTS };
+enum { OPT_CLEANUP = 255, OPT_GRACE, OPT_DEFER, OPT_MAX_DMB, OPT_MAX_SLOTS };
 
 static const struct option longopts[] = {
 	{ "foreground", no_argument, NULL, 'f' },
-	{ "background", no_argument, NULL, 'n' },
+	{ "background", no_argument, NULL, 'b' },
+	{ "system", no_argument, NULL, 's' },
+	{ "config", required_argument, NULL, 'c' },
+	{ "check", no_argument, NULL, 'n' },
+	{ "cleanup", no_argument, NULL, OPT_CLEANUP },
 	{ "debug", no_argument, NULL, 'd' },
 	{ "grace", required_argument, NULL, OPT_GRACE },
 	{ "defer-us", required_argument, NULL, OPT_DEFER },
@@ -75,9 +83,9 @@ static void from_environment(struct options *o)
 	uint64_t n;
 
 	if ((e = getenv("ISM_MAX_DMBS")) && number(e, UINT32_MAX, &n))
-		o->max_dmbs = n;
+		o->max_dmbs = n, o->max_dmbs_set = true;
 	if ((e = getenv("ISM_MAX_DMB_BYTES")) && number(e, INT64_MAX, &n))
-		o->max_dmb_bytes = n;
+		o->max_dmb_bytes = n, o->max_dmb_bytes_set = true;
 	if ((e = getenv("ISM_LOG")) && !strcmp(e, "1"))
 		o->log = true;
 	o->no_getfd = (e = getenv("ISM_NO_GETFD")) && !strcmp(e, "1");
@@ -110,8 +118,20 @@ static int take(struct options *o, int opt, const char *arg)
 	case 'f':
 		o->background = false;
 		return -1;
-	case 'n':
+	case 'b':
 		o->background = o->grace_set = true;
+		return -1;
+	case 's':
+		o->system = true;
+		return -1;
+	case 'c':
+		o->conf_path = arg;
+		return -1;
+	case 'n':
+		o->check = true;
+		return -1;
+	case OPT_CLEANUP:
+		o->cleanup = true;
 		return -1;
 	case 'd':
 		o->debug = o->log = true;
@@ -123,10 +143,13 @@ static int take(struct options *o, int opt, const char *arg)
 		if (!number(arg, 1000000, &n))
 			return bad("--defer-us", arg);
 		o->defer_us = (uint32_t)n;
+		o->defer_set = true;
 		return -1;
 	case OPT_MAX_DMB:
+		o->max_dmb_bytes_set = true;
 		return number(arg, INT64_MAX, &o->max_dmb_bytes) ? -1 : bad("--max-dmb", arg);
 	case OPT_MAX_SLOTS:
+		o->max_dmbs_set = true;
 		return number(arg, UINT32_MAX, &o->max_dmbs) ? -1 : bad("--max-slots", arg);
 	case 'v':
 		printf("ismd, openism %s\n", OPENISM_VERSION);
@@ -144,7 +167,7 @@ int options_parse(struct options *o, int argc, char **argv)
 {
 	int opt, r;
 
-	while ((opt = getopt_long(argc, argv, "fndvh", longopts, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "fbsc:ndvh", longopts, NULL)) != -1) {
 		r = take(o, opt, optarg);
 		if (r >= 0)
 			return r;

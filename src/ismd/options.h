@@ -6,6 +6,11 @@
 #include <stdint.h>
 
 struct options {
+	bool system;           /* one for the box: all users, LPARs, a configuration */
+	bool check;            /* only check the configuration */
+	bool cleanup;          /* only remove what a killed one left in the kernel */
+	const char *conf_path; /* NULL: the default one, if it is there */
+	bool defer_set, max_dmbs_set, max_dmb_bytes_set; /* stronger than the configuration */
 	bool background;
 	bool debug;
 	bool log;       /* also to ismd.log when in the background */

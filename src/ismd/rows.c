@@ -88,6 +88,7 @@ static bool is_self(const struct sock_key *k)
 }
 
 static void retry_half(struct ismd *d, struct conn *c);
+static void retry_nonce(struct ismd *d, struct conn *c);
 static void retry_unknown(struct ismd *d);
 static void learn(struct ismd *d, struct conn *c, const struct sock_id *id, bool half);
 
@@ -109,8 +110,10 @@ static void learn_connected(struct ismd *d, struct conn *c)
 		return;
 	}
 	marry_try(d, c);
-	if (c->state == CONN_PENDING || told)
+	if (c->state == CONN_PENDING || told) {
+		retry_nonce(d, c);
 		retry_half(d, c);
+	}
 }
 
 static void learn(struct ismd *d, struct conn *c, const struct sock_id *id, bool half)
@@ -123,7 +126,7 @@ static void learn(struct ismd *d, struct conn *c, const struct sock_id *id, bool
 		c->state = CONN_LISTEN;
 		return;
 	}
-	if (index_add_cookie(d, c) < 0) {
+	if (index_add_cookie(d, c) < 0 || index_add_nonce(d, c) < 0) {
 		conn_decline(d, c, FAB_REASON_MEM, 0);
 		return;
 	}
@@ -183,12 +186,21 @@ void row_claim_fd(struct ismd *d, struct table *t, uint32_t idx, uint32_t gen, i
 	pid = atomic_load(&t->rows[idx].pid);
 	row_fd = atomic_load(&t->rows[idx].fd);
 	p = family_member(t, pid);
-	o = sockid_read(fd, &id);
+	o = fetch_read(d, fd, &id);
 	if (!p || (o != SOCKID_OK && o != SOCKID_HALF) || !row_still(c, pid, row_fd))
 		return;
 	c->passed = true;
 	conn_set_holder(c, p, row_fd);
 	learn(d, c, &id, o == SOCKID_HALF);
+}
+
+/* The connect() that sent this SYN, under way when it was claimed. */
+static void retry_nonce(struct ismd *d, struct conn *c)
+{
+	struct conn *h = index_find_nonce(d, c);
+
+	if (h && h->state == CONN_HALF)
+		identify(d, h);
 }
 
 /* Connects that were under way when they were claimed, from where @c's peer is. */
@@ -285,7 +297,7 @@ void conn_follow_row(struct ismd *d, struct conn *c)
 	struct proc *p;
 	int old_fd = c->fd;
 
-	if (c->proc && c->proc->pid == pid && c->fd == fd)
+	if (c->proc && c->proc->told == pid && c->fd == fd)
 		return;
 	p = family_member(c->table, pid);
 	if (!p || fd < 0)
@@ -397,7 +409,7 @@ void rows_holder_mute(struct ismd *d, struct proc *p)
 
 static bool waits_for(const struct conn *c, const struct proc *p)
 {
-	return !c->proc || atomic_load(&conn_row(c)->pid) == p->pid;
+	return !c->proc || atomic_load(&conn_row(c)->pid) == p->told;
 }
 
 void rows_member_joined(struct ismd *d, struct proc *p)
@@ -425,7 +437,9 @@ static bool is_orphan(const struct conn *c)
 
 	if (c->proc || family_member(c->table, pid))
 		return false;
-	return c->id.cookie || pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH);
+	if (c->id.cookie || pid <= 0)
+		return true;
+	return !c->table->foreign_pids && kill(pid, 0) < 0 && errno == ESRCH;
 }
 
 void rows_close_orphans(struct ismd *d, struct table *t)

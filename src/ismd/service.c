@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -16,18 +18,30 @@
 #include "ismd/family.h"
 #include "ismd/instance.h"
 #include "ismd/ismd.h"
+#include "ismd/lpar.h"
+#include "ismd/persist.h"
 #include "ismd/table.h"
+#include "proof/proof.h"
 
 static void on_connect(struct ismd *d, struct watch *w, uint32_t events)
 {
-	client_accept(d);
+	client_accept(d, w->fd, NULL);
+}
+
+static void on_connect_lpar(struct ismd *d, struct watch *w, uint32_t events)
+{
+	client_accept(d, w->fd, list_item(w, struct lpar, listener));
 }
 
 static void on_signal(struct ismd *d, struct watch *w, uint32_t events)
 {
 	struct signalfd_siginfo si;
 
-	if (read(w->fd, &si, sizeof(si)) == sizeof(si)) {
+	if (read(w->fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	if (si.ssi_signo == SIGHUP) {
+		service_reload(d);
+	} else {
 		log_event("ismd: %s, leaving", strsignal((int)si.ssi_signo));
 		d->stop = true;
 	}
@@ -43,6 +57,17 @@ static void raise_nofile(void)
 	}
 }
 
+/* What the command line did not say. */
+static void take_limits(struct ismd *d)
+{
+	if (!d->opt.defer_set && d->opt.system)
+		d->opt.defer_us = d->conf->defer_us;
+	if (!d->opt.max_dmbs_set && d->conf->max_dmbs)
+		d->opt.max_dmbs = d->conf->max_dmbs;
+	if (!d->opt.max_dmb_bytes_set && d->conf->max_dmb_bytes)
+		d->opt.max_dmb_bytes = d->conf->max_dmb_bytes;
+}
+
 int service_init(struct ismd *d)
 {
 	uint32_t start = 0;
@@ -54,13 +79,22 @@ int service_init(struct ismd *d)
 	list_init(&d->due);
 	list_init(&d->unknown);
 	list_init(&d->lgrs);
+	list_init(&d->lpars);
+	list_init(&d->netns);
 	/* Ids of an earlier ismd are still in use in processes that outlived it. */
 	if (getrandom(&start, sizeof(start), GRND_NONBLOCK) == sizeof(start)) {
 		d->next_segment = start;
 		d->next_lgr = (start >> 8 & 0xfffff) << 8;
 	}
-	d->power = true;
-	d->gid = instance_gid(geteuid());
+	if (!d->conf)
+		d->conf = conf_default();
+	if (!d->conf)
+		return -ENOMEM;
+	if (!d->conf_path)
+		d->conf_path = "";
+	take_limits(d);
+	if (lpars_configure(d, NULL) < 0)
+		return -ENOMEM;
 	d->start_ns = d->idle_since_ns = loop_now_ns();
 	raise_nofile();
 	return loop_init(&d->loop);
@@ -74,6 +108,7 @@ static int watch_signals(struct ismd *d)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (d->signals.fd < 0)
@@ -83,12 +118,60 @@ static int watch_signals(struct ismd *d)
 
 static int listen_again(struct ismd *d)
 {
-	int fd = instance_listen(d->dir);
+	int fd = instance_listen(d->dir, d->opt.system ? 0666 : 0600);
 
 	if (fd < 0)
 		return fd;
 	d->listener.fd = fd;
 	return loop_watch(&d->loop, &d->listener, EPOLLIN, on_connect);
+}
+
+/* The sockets that LPARs have for themselves. */
+static void listen_lpars(struct ismd *d)
+{
+	list_each(it, next, &d->lpars)
+	{
+		struct lpar *l = list_item(it, struct lpar, link);
+
+		if (l->match != CONF_MATCH_SOCKET || l->listener.fd >= 0 || !l->in_conf)
+			continue;
+		l->listener.fd = instance_listen_path(l->path, 0666);
+		if (l->listener.fd >= 0 &&
+		    loop_watch(&d->loop, &l->listener, EPOLLIN, on_connect_lpar) == 0)
+			continue;
+		log_event("LPAR %s: %s: %s; nobody can come that way", l->name, l->path,
+		          strerror(l->listener.fd < 0 ? -l->listener.fd : errno));
+		l->listener.fd = -1;
+	}
+}
+
+/* Of the runtime directory, so that several can stand side by side. */
+static void proof_name(const struct ismd *d, char name[48])
+{
+	if (!strcmp(d->dir, RUNDIR_SYSTEM))
+		snprintf(name, 48, "box");
+	else
+		snprintf(name, 48, "%016llx", (unsigned long long)instance_gid_of(d->dir, 0));
+}
+
+static void open_proof(struct ismd *d)
+{
+	char name[48];
+
+	proof_name(d, name);
+	if (!d->conf->syn_option)
+		snprintf(d->proof_missing, sizeof(d->proof_missing),
+		         "switched off by syn_option in ism.conf");
+	else if (proof_open(&d->proof, name, d->proof_missing, sizeof(d->proof_missing)) < 0)
+		d->proof = NULL;
+}
+
+int service_cleanup(const struct ismd *d)
+{
+	char name[48];
+
+	proof_name(d, name);
+	return proof_cleanup(name);
 }
 
 int service_listen(struct ismd *d)
@@ -97,8 +180,76 @@ int service_listen(struct ismd *d)
 
 	if (r < 0)
 		return r;
-	d->power = instance_power_load(d->dir);
+	persist_load(d);
+	if (d->opt.system) {
+		listen_lpars(d);
+		open_proof(d);
+	}
 	return watch_signals(d);
+}
+
+/* ------------------------------------------------------------------- reload */
+
+/* Everybody to the LPAR that the new configuration says. What runs goes on. */
+static void settle_again(struct ismd *d)
+{
+	list_each(it, next, &d->clients)
+	{
+		struct client *c = list_item(it, struct client, link);
+
+		client_settle(d, c);
+	}
+	list_each(li, ln, &d->lpars) lpar_changed(d, list_item(li, struct lpar, link));
+	lpars_reap(d);
+}
+
+/* The first complaint, for the tools; all of them into the log. */
+static void take_complaints(struct ismd *d, char *text)
+{
+	char *rest = text, *line;
+
+	d->conf_fault[0] = 0;
+	while ((line = strsep(&rest, "\n"))) {
+		if (!line[0])
+			continue;
+		log_event("ismd: %s", line);
+		if (!d->conf_fault[0])
+			snprintf(d->conf_fault, sizeof(d->conf_fault), "%s", line);
+	}
+}
+
+void service_reload(struct ismd *d)
+{
+	struct conf *fresh = NULL, *before = d->conf;
+	char *text = NULL;
+	size_t size;
+	FILE *complaints;
+	int r;
+
+	if (!d->conf_path[0]) {
+		log_event("ismd: SIGHUP: there is no configuration to read");
+		return;
+	}
+	complaints = open_memstream(&text, &size);
+	r = conf_load(d->conf_path, &fresh, complaints);
+	if (complaints)
+		fclose(complaints);
+	if (text)
+		take_complaints(d, text);
+	free(text);
+	if (r < 0) {
+		log_event("ismd: %s: not taken, all stays as it was", d->conf_path);
+		return;
+	}
+	d->conf = fresh;
+	take_limits(d);
+	if (lpars_configure(d, before) < 0)
+		log_event("ismd: no memory for all of %s", d->conf_path);
+	persist_load(d);
+	listen_lpars(d);
+	settle_again(d);
+	conf_free(before);
+	log_event("ismd: %s: read again", d->conf_path);
 }
 
 /* Nobody is there. Take the name away first: whoever connected before that is
@@ -106,7 +257,7 @@ int service_listen(struct ismd *d)
 static void try_to_leave(struct ismd *d)
 {
 	instance_unlink_socket(d->dir);
-	client_accept(d);
+	client_accept(d, d->listener.fd, NULL);
 	if (!d->nclients) {
 		log_event("ismd: nobody is there any more, leaving");
 		d->stop = true;
@@ -169,11 +320,18 @@ void service_deinit(struct ismd *d)
 	family_drop_all(d);
 	while (!list_empty(&d->clients))
 		client_free(d, list_item(d->clients.next, struct client, link));
+	lpars_free(d);
+	if (d->proof)
+		proof_close(d->proof);
+	d->proof = NULL;
+	conf_free(d->conf);
+	d->conf = NULL;
 	loop_close(&d->loop, &d->listener);
 	loop_close(&d->loop, &d->signals);
 	loop_deinit(&d->loop);
 	map_deinit(&d->index);
 	map_deinit(&d->cookies);
+	map_deinit(&d->nonces);
 	map_deinit(&d->lgr_map);
 	map_deinit(&d->segments);
 	if (d->spare_fd >= 0)

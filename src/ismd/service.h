@@ -5,11 +5,19 @@
 
 struct ismd;
 
-/* Everything that needs no runtime directory. 0 or -errno. */
+/* Everything that needs no runtime directory; d->conf, if it is NULL, becomes the
+ * default one. 0 or -errno. */
 int service_init(struct ismd *d);
 
-/* Begin to listen in d->dir, whose lock is ours. 0 or -errno. */
+/* Begin to listen in d->dir, whose lock is ours, and load the SYN-option proof. 0 or
+ * -errno. */
 int service_listen(struct ismd *d);
+
+/* SIGHUP: read the configuration again. Faults in it leave everything as it is. */
+void service_reload(struct ismd *d);
+
+/* Remove what a killed ismd of d->dir left in the kernel: how much, or -errno. */
+int service_cleanup(const struct ismd *d);
 
 /* Until SIGTERM, SIGINT or, with a grace time, nobody is there. */
 void service_run(struct ismd *d);

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "proof/proof.h"
+
 /* One end of a connection. Addresses are v4-mapped IPv6, ports in host order.
  * No padding, so that it can be hashed and compared as bytes. */
 struct sock_key {
@@ -28,9 +30,10 @@ struct sock_id {
 	struct sock_key key;
 	uint64_t cookie;
 	uint64_t inode;
-	int family;       /* AF_INET or AF_INET6: how tools print it */
-	uint32_t ifindex; /* bound interface, 0 = none */
-	int tcp_state;    /* TCP_ESTABLISHED, ... */
+	int family;                 /* AF_INET or AF_INET6: how tools print it */
+	uint32_t ifindex;           /* bound interface, 0 = none */
+	int tcp_state;              /* TCP_ESTABLISHED, ... */
+	struct proof_record nonces; /* flags 0: none; filled in by fetch.c */
 };
 
 enum sockid_outcome {

@@ -21,11 +21,13 @@
 #include <unistd.h>
 
 #include "ismd/ismd.h"
+#include "ismd/lpar.h"
 #include "ismd/rows.h"
 
 #define MAX_TABLES 4096
 #define ROWS_PER_TURN 4096u
-#define BELL_DELAY_US 500u /* from a bell to the first look: a burst rings once */
+#define CLAIM_WAIT_US 20000u /* between looks at a family that has used up its share */
+#define BELL_DELAY_US 500u   /* from a bell to the first look: a burst rings once */
 
 static int map_table(struct table *t)
 {
@@ -52,7 +54,7 @@ static void fill_head(struct ismd *d, struct table *t)
 	h->rows = FAB_ROWS;
 	h->table_id = t->id;
 	h->row_bytes = sizeof(struct fab_row);
-	atomic_store(&h->power, d->power);
+	atomic_store(&h->power, 1);
 	atomic_store(&h->bell_armed, 1);
 	atomic_thread_fence(memory_order_release);
 	h->magic = FAB_TABLE_MAGIC;
@@ -209,13 +211,41 @@ static bool keep_young(struct ismd *d, struct table *t, uint32_t row)
 	return true;
 }
 
+/* Who pays for a claim of this family: the user of its first member. */
+static struct user *payer(const struct table *t)
+{
+	return list_empty(&t->members) ? NULL : list_item(t->members.next, struct proc, link)->user;
+}
+
+/* More claims a second than the user's share: the row waits, on TCP. */
+static bool must_wait(struct ismd *d, struct table *t, uint32_t row)
+{
+	struct user *u = payer(t);
+
+	if (!u || t->conns[row] || atomic_load(&t->rows[row].state) != FAB_ROW_CLAIMED ||
+	    user_take_claim(u))
+		return false;
+	user_refused(u, "too many claims a second");
+	atomic_fetch_or(&t->head->dirty[row / 64], 1ull << (row % 64));
+	atomic_fetch_or(&t->head->summary[row / 4096], 1ull << (row / 64 % 64));
+	return true;
+}
+
+static void process(struct ismd *d, struct table *t, uint32_t row, bool *waits)
+{
+	if (must_wait(d, t, row))
+		*waits = true;
+	else
+		row_process(d, t, row);
+}
+
 static void look(struct ismd *d, struct table *t)
 {
 	static uint32_t rows[ROWS_PER_TURN], old[ROWS_PER_TURN];
 	unsigned nold = t->nyoung;
 	uint64_t rung;
 	unsigned n;
-	bool more;
+	bool more, waits = false;
 
 	if (read(t->bell.fd, &rung, sizeof(rung)) < 0)
 		rung = 0; /* -EAGAIN: scheduled without a bell */
@@ -224,11 +254,13 @@ static void look(struct ismd *d, struct table *t)
 	t->nyoung = 0;
 	n = table_take_dirty(t->head, rows, ROWS_PER_TURN, &more);
 	for (unsigned i = 0; i < nold; i++)
-		row_process(d, t, old[i]);
+		process(d, t, old[i], &waits);
 	for (unsigned i = 0; i < n; i++)
 		if (!keep_young(d, t, rows[i]))
-			row_process(d, t, rows[i]);
-	if (more || t->nyoung)
+			process(d, t, rows[i], &waits);
+	if (waits)
+		table_schedule(d, t, CLAIM_WAIT_US);
+	else if (more || t->nyoung)
 		table_schedule(d, t, more ? 0 : d->opt.defer_us);
 	else
 		arm(d, t);
@@ -259,13 +291,30 @@ void tables_run_due(struct ismd *d, uint64_t now_ns)
 	}
 }
 
-void tables_set_power(struct ismd *d, bool on)
+void table_set_power(struct table *t, bool on)
+{
+	atomic_store(&t->head->power, on);
+}
+
+static bool is_of(const struct table *t, const struct lpar *l)
+{
+	list_each(it, next, &t->members)
+	{
+		if (list_item(it, struct proc, link)->lpar == l)
+			return true;
+	}
+	return false;
+}
+
+void tables_power_changed(struct ismd *d, const struct lpar *l)
 {
 	list_each(it, next, &d->tables)
 	{
 		struct table *t = list_item(it, struct table, link);
 
-		atomic_store(&t->head->power, on);
+		if (!is_of(t, l))
+			continue;
+		table_set_power(t, lpar_powered(l));
 		rows_power_changed(d, t);
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct ismd;
+struct lpar;
 struct table;
 struct fab_table;
 
@@ -29,7 +30,10 @@ void tables_run_due(struct ismd *d, uint64_t now_ns);
 /* Look at @t in @delay_us, unless a look is already scheduled. */
 void table_schedule(struct ismd *d, struct table *t, uint32_t delay_us);
 
-void tables_set_power(struct ismd *d, bool on);
+/* What the family sees of its LPAR's power; likewise of all families of @l, whose
+ * functions have changed. */
+void table_set_power(struct table *t, bool on);
+void tables_power_changed(struct ismd *d, const struct lpar *l);
 
 /*
  * Take dirty rows out of @head: up to @max row numbers into @rows. Returns how

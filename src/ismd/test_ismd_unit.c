@@ -17,6 +17,7 @@
 #include "ismd/ismd.h"
 #include "ismd/jsonout.h"
 #include "ismd/lgr.h"
+#include "ismd/lpar.h"
 #include "ismd/service.h"
 #include "ismd/state.h"
 #include "ismd/table.h"
@@ -221,6 +222,23 @@ static struct ismd *daemon_up(void)
 	return d;
 }
 
+/* Two processes of the host's LPAR, and the link group between them. */
+static struct proc proc_of(struct ismd *d, uint64_t id)
+{
+	struct lpar *l = lpar_find(d, "host");
+	struct proc p = { .id = id, .lpar = l, .user = user_get(l, geteuid()) };
+
+	assert_non_null(p.user);
+	return p;
+}
+
+static struct lgr *group(struct ismd *d, struct proc *a, struct proc *b)
+{
+	struct function *f = lpar_function(a->lpar, 1);
+
+	return lgr_get(d, a, b, f, f);
+}
+
 static void daemon_down(struct ismd *d)
 {
 	service_deinit(d);
@@ -241,13 +259,13 @@ static void slots_are_given_and_taken_back(void **state)
 {
 	enum { N = 100 };
 	struct ismd *d = daemon_up();
-	struct proc a = { .id = 1 }, b = { .id = 2 };
-	struct lgr *g = lgr_get(d, &a, &b);
+	struct proc a = proc_of(d, 1), b = proc_of(d, 2);
+	struct lgr *g = group(d, &a, &b);
 	struct segment *seg[N];
 	unsigned slot[N];
 
 	assert_non_null(g);
-	assert_ptr_equal(lgr_get(d, &b, &a), g); /* unordered */
+	assert_ptr_equal(group(d, &b, &a), g); /* unordered */
 	for (int i = 0; i < N; i++) {
 		assert_int_equal(lgr_reserve(d, g, 16384, &seg[i], &slot[i]), LGR_OK);
 		for (int k = 0; k < i; k++)
@@ -267,24 +285,26 @@ static void slots_are_given_and_taken_back(void **state)
 	assert_false(atomic_load(&seg[0]->map->side[0].ready) >> slot[0] & 1);
 	lgr_proc_gone(d, &a);
 	assert_int_equal(g->nconns, 1); /* still used by the other one */
-	assert_ptr_not_equal(lgr_get(d, &a, &b), g);
+	assert_ptr_not_equal(group(d, &a, &b), g);
 	lgr_proc_gone(d, &a);
 	lgr_unreserve(d, seg[0], slot[0]);
 	assert_int_equal(d->dmb_bytes, 0);
 	assert_true(list_empty(&d->lgrs));
+	user_put(d, a.user);
+	user_put(d, b.user);
 	daemon_down(d);
 }
 
 static void limits_are_kept(void **state)
 {
 	struct ismd *d = daemon_up();
-	struct proc a = { .id = 1 };
+	struct proc a = proc_of(d, 1);
 	struct lgr *g;
 	struct segment *s, *s2;
 	unsigned slot, slot2;
 
 	d->opt.max_dmbs = 3;
-	g = lgr_get(d, &a, &a);
+	g = group(d, &a, &a);
 	assert_int_equal(lgr_reserve(d, g, 16384, &s, &slot), LGR_OK);
 	assert_int_equal(lgr_reserve(d, g, 16384, &s2, &slot2), LGR_NO_DMB);
 	d->opt.max_dmbs = 100;
@@ -299,6 +319,7 @@ static void limits_are_kept(void **state)
 	lgr_unreserve(d, s2, slot2);
 	lgr_proc_gone(d, &a);
 	assert_int_equal(d->dmb_bytes, 0);
+	user_put(d, a.user);
 	daemon_down(d);
 }
 

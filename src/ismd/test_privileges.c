@@ -274,7 +274,6 @@ static pid_t make_client(uid_t uid, int *fd)
 {
 	int ready[2];
 	pid_t pid;
-	char c;
 
 	*fd = -1;
 	if (pipe(ready) < 0 || (pid = fork()) < 0)
@@ -282,15 +281,15 @@ static pid_t make_client(uid_t uid, int *fd)
 	if (pid == 0) {
 		int s = socket(AF_INET, SOCK_STREAM, 0);
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (uid != geteuid() && setresuid(uid, uid, uid) < 0)
 			_exit(1);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user forgets it */
 		if (s >= 0 && write(ready[1], &s, sizeof(s)) == sizeof(s))
 			pause();
 		_exit(1);
 	}
 	close(ready[1]);
-	if (read(ready[0], fd, sizeof(*fd)) != sizeof(*fd) || read(ready[0], &c, 0) < 0)
+	if (read(ready[0], fd, sizeof(*fd)) != sizeof(*fd))
 		*fd = -1;
 	return pid;
 }
@@ -314,7 +313,7 @@ static int look_at(pid_t pid, int fd)
 	return 0;
 }
 
-/* pid is killed when we end: PR_SET_PDEATHSIG */
+/* The client is killed when we end: PR_SET_PDEATHSIG. */
 static int body_own_client(void)
 {
 	int fd;

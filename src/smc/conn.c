@@ -36,6 +36,16 @@ bool conn_claim(struct conn *c, uint32_t role, int fd, uint32_t flags)
 	return true;
 }
 
+void conn_look_at_bytes(struct conn *c)
+{
+	uint64_t due = atomic_load(&c->row->look_at_bytes);
+
+	if (atomic_load(&c->row->tx_tcp_bytes) + atomic_load(&c->row->rx_tcp_bytes) < due)
+		return;
+	atomic_store(&c->row->look_at_bytes, 0);
+	ism_row_dirty(c->table, c->row);
+}
+
 void conn_reclaim(struct conn *c, int fd)
 {
 	uint32_t state;

@@ -106,6 +106,18 @@ void conn_shutdown_write(struct conn *c);
  * call that finds the verdict. */
 bool conn_link_slow(struct conn *c);
 
+/* Have as many bytes gone by TCP as ismd waits for? Then it is told. */
+void conn_look_at_bytes(struct conn *c);
+
+/* @n more bytes by TCP, on one of the row's two counters; ismd may want to hear of it. */
+static inline void conn_count_tcp(struct conn *c, _Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+	if (__builtin_expect(
+		    atomic_load_explicit(&c->row->look_at_bytes, memory_order_relaxed) != 0, 0))
+		conn_look_at_bytes(c);
+}
+
 static inline bool conn_linked(struct conn *c)
 {
 	if (__builtin_expect(atomic_load_explicit(&c->linked, memory_order_acquire), 1))

@@ -239,7 +239,7 @@ static ssize_t take_tcp(struct conn *c, int fd, struct iov_pos *pos, size_t len,
 		return n;
 	if (atomic_load_explicit(&c->row->rx_have_limit, RELAXED))
 		atomic_fetch_sub(&c->row->rx_remaining, (uint64_t)n);
-	atomic_fetch_add(&c->row->rx_tcp_bytes, (uint64_t)n);
+	conn_count_tcp(c, &c->row->rx_tcp_bytes, (uint64_t)n);
 	return n;
 }
 

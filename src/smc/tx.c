@@ -212,7 +212,7 @@ void conn_tx_done(struct conn *c, ssize_t sent)
 {
 	atomic_fetch_sub(&c->row->tx_gate, 1);
 	if (sent > 0)
-		atomic_fetch_add_explicit(&c->row->tx_tcp_bytes, (uint64_t)sent, RELAXED);
+		conn_count_tcp(c, &c->row->tx_tcp_bytes, (uint64_t)sent);
 }
 
 /* ---- the ring */

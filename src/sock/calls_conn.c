@@ -25,7 +25,11 @@ static void followed(struct sock *s, int flags)
 
 HOOK int socket(int domain, int type, int protocol)
 {
-	int fd = LIBC(socket)(domain, type, protocol);
+	int fd;
+
+	if (is_tcp(domain, type, protocol))
+		ism_before_socket();
+	fd = LIBC(socket)(domain, type, protocol);
 
 	if (fd < 0)
 		return fd;

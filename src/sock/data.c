@@ -157,8 +157,7 @@ void sock_rx_done(struct sock *s, ssize_t entered, ssize_t n, int flags)
 		return;
 	conn_rx_leave_kernel(&s->conn);
 	if (n > 0 && !(flags & MSG_PEEK))
-		atomic_fetch_add_explicit(&s->conn.row->rx_tcp_bytes, (uint64_t)n,
-		                          memory_order_relaxed);
+		conn_count_tcp(&s->conn, &s->conn.row->rx_tcp_bytes, (uint64_t)n);
 	sock_call_end(s);
 }
 

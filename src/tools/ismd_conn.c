@@ -21,17 +21,14 @@ static int connect_once(int sock, const struct sockaddr_un *sa, socklen_t len)
 	return r < 0 ? -errno : 0;
 }
 
-int ismd_connect(int timeout_ms)
+/* A daemon that is too busy to accept is waited for. */
+static int connect_to(const char *dir, int *timeout_ms)
 {
 	const struct timespec pause = { 0, RETRY_MS * 1000000L };
-	char dir[RUNDIR_PATH_MAX];
 	struct sockaddr_un sa;
 	socklen_t len;
-	int sock, r;
+	int sock, r = rundir_check(dir);
 
-	r = rundir_path(dir);
-	if (r == 0)
-		r = rundir_check(dir);
 	if (r == 0)
 		r = rundir_socket(dir, &sa, &len);
 	if (r < 0)
@@ -39,21 +36,34 @@ int ismd_connect(int timeout_ms)
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (sock < 0)
 		return -errno;
-	for (;;) {
-		r = connect_once(sock, &sa, len);
-		if (r != -EAGAIN)
-			break;
-		if (timeout_ms <= 0) {
+	while ((r = connect_once(sock, &sa, len)) == -EAGAIN) {
+		if (*timeout_ms <= 0) {
 			r = -ETIMEDOUT;
 			break;
 		}
 		nanosleep(&pause, NULL);
-		timeout_ms -= RETRY_MS;
+		*timeout_ms -= RETRY_MS;
 	}
 	if (r == 0)
 		return sock;
 	close(sock);
 	return r;
+}
+
+int ismd_connect(int timeout_ms)
+{
+	char dir[RUNDIR_PATH_MAX];
+	int sock = -ENOENT;
+
+	for (unsigned n = 0;; n++) {
+		int r = rundir_candidate(n, dir);
+
+		if (r < 0)
+			return r == -ENOENT ? sock : r;
+		sock = connect_to(dir, &timeout_ms);
+		if (sock >= 0 || !ismd_is_absent(sock))
+			return sock;
+	}
 }
 
 bool ismd_is_absent(int err)
