@@ -17,6 +17,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 #define BYTES_MAX (1ull << 50)
+#define LIKE_MAX 100 /* LPARs whose name is compared with a wrong one */
 #define DEFER_US_MAX 1000000
 #define CGROUP_ROOT "/sys/fs/cgroup/"
 
@@ -376,7 +377,8 @@ static const char *lpar_like(const struct conf *c, const char *name)
 	const char *host = "host";
 	const char *best = nearest(name, &host, 1, sizeof(host));
 
-	for (unsigned i = 0; i < c->nlpars; i++) {
+	/* enough is enough: the whole file has to be read in a moment */
+	for (unsigned i = 0; i < c->nlpars && i < LIKE_MAX; i++) {
 		const char *other = c->lpars[i].name;
 		const char *like = *other ? nearest(name, &other, 1, sizeof(other)) : NULL;
 
@@ -393,10 +395,12 @@ static void read_policy_lpar(struct parse *p, const struct key *k, const config_
 
 	if (!name)
 		return;
-	like = lpar_like(p->conf, name);
-	if (lpar_exists(p->conf, name))
+	if (lpar_exists(p->conf, name)) {
 		strcpy(field, name);
-	else if (like)
+		return;
+	}
+	like = lpar_like(p->conf, name);
+	if (like)
 		fault(p, s, "no LPAR is called %s, did you mean %s?", QUOTE(name), QUOTE(like));
 	else
 		fault(p, s, "no LPAR is called %s, expected a name out of lpars", QUOTE(name));

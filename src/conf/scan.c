@@ -2,7 +2,8 @@
 /*
  * libconfig 1.5 takes a number that does not fit into an int and drops its upper
  * bits, takes an open comment for the end of the file, recurses as deep as the
- * brackets do, reads other files where "@include" says so, and says "syntax error"
+ * brackets do, compares each name with all before it in its group (two minutes for a
+ * group of 1 MiB), reads other files where "@include" says so, and says "syntax error"
  * for anything else. So the text is read here first: numbers get the "L" that makes
  * them 64 bits wide, the rest is named and refused.
  */
@@ -14,12 +15,14 @@
 #include <string.h>
 
 #define NESTING_MAX 16
-#define DIGITS_MAX 18 /* fit into an int64_t */
+#define SETTINGS_MAX 64 /* of one group; none needs as many */
+#define DIGITS_MAX 18   /* fit into an int64_t */
 #define HEX_MAX 15
 
 struct bracket {
 	char open;
 	int line;
+	unsigned settings; /* in it */
 };
 
 struct scan {
@@ -28,6 +31,7 @@ struct scan {
 	int line;
 	char before; /* the last character that means something */
 	struct bracket open[NESTING_MAX];
+	unsigned settings; /* outside all brackets */
 	unsigned depth;
 	struct complaints *out;
 };
@@ -56,6 +60,7 @@ static void scan_open(struct scan *s)
 	if (s->depth < NESTING_MAX) {
 		s->open[s->depth].open = *s->p;
 		s->open[s->depth].line = s->line;
+		s->open[s->depth].settings = 0;
 	} else if (s->depth == NESTING_MAX) {
 		complain(s->out, s->line,
 		         "\"%c\": nested too deeply, expected at most %d brackets in each other",
@@ -167,6 +172,17 @@ static void scan_number(struct scan *s)
 		s->p++;
 }
 
+static void scan_assign(struct scan *s)
+{
+	unsigned *n = s->depth ? &s->open[s->depth - 1].settings : &s->settings;
+
+	if (s->depth <= NESTING_MAX && ++*n == SETTINGS_MAX + 1)
+		complain(s->out, s->line,
+		         "\"%c\": too many settings, expected at most %d in a group", *s->p,
+		         SETTINGS_MAX);
+	copy(s, 1);
+}
+
 static void scan_token(struct scan *s)
 {
 	char c = *s->p, next = peek(s, 1);
@@ -175,6 +191,8 @@ static void scan_token(struct scan *s)
 		scan_open(s);
 	else if (c == ')' || c == ']' || c == '}')
 		scan_close(s);
+	else if (c == '=' || c == ':')
+		scan_assign(s);
 	else if (c == '"')
 		scan_string(s);
 	else if (isalpha((unsigned char)c) || c == '*')
@@ -219,7 +237,7 @@ char *scan_text(const char *text, size_t len, struct complaints *out)
 {
 	unsigned before = out->n;
 	char *copied = malloc(2 * len + 1); /* an "L" after each digit is the worst */
-	struct scan s = { text, text + len, copied, 1, '\0', { { 0 } }, 0, out };
+	struct scan s = { text, text + len, copied, 1, '\0', { { 0 } }, 0, 0, out };
 
 	if (!copied) {
 		out->no_memory = true;

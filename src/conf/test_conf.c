@@ -389,17 +389,27 @@ static void policy_faults(void **state)
 	all_refused(policies, COUNT(policies));
 }
 
-/* Many faults: a hundred are told, the others counted. */
-static void many_faults(void **state)
+/* @each @n times, its %d counting. */
+static char *repeated(const char *before, const char *each, int n, const char *after)
 {
-	char *text = NULL, *said, *end;
-	struct conf *c;
+	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
 
-	for (int i = 0; i < 150; i++)
-		fprintf(f, "zzzzzzzz%d = 1;\n", i);
+	fputs(before, f);
+	for (int i = 0; i < n; i++)
+		fprintf(f, each, i, i);
+	fputs(after, f);
 	fclose(f);
+	return text;
+}
+
+/* Many faults: a hundred are told, the others counted. */
+static void many_faults(void **state)
+{
+	char *text = repeated("lpars = ( 0", "\n, %d", 149, ");"), *said, *end;
+	struct conf *c;
+
 	assert_int_equal(parse(text, &c, &said), -EINVAL);
 	end = strstr(said, "f:100: ");
 	assert_non_null(end);
@@ -408,22 +418,29 @@ static void many_faults(void **state)
 	free(said);
 }
 
-static void too_many_lpars(void **state)
+/* What would keep libconfig busy for minutes, or us. */
+static void too_many(void **state)
 {
-	char *text = NULL, *said;
+	char *text = repeated("lpars = ( 0", ", %d", CONF_LPARS_MAX, ");"), *said;
 	struct conf *c;
-	size_t len;
-	FILE *f = open_memstream(&text, &len);
 
-	fputs("lpars = ( 0", f);
-	for (int i = 0; i < CONF_LPARS_MAX; i++)
-		fputs(", 0", f);
-	fputs(");", f);
-	fclose(f);
-	assert_int_equal(parse(text, &c, &said), -EINVAL);
-	assert_string_equal(said, "f:1: lpars: 4097 entries, expected at most 4096\n");
+	refused(text, "f:1: lpars: 4097 entries, expected at most 4096\n");
 	free(text);
+	text = repeated("", "z%d = 1;\n", 70000, "");
+	refused(text, "f:65: \"=\": too many settings, expected at most 64 in a group\n");
+	free(text);
+	text = repeated("auto_lpar = {\n", "z%d : 1;\n", 70000, "};");
+	refused(text, "f:66: \":\": too many settings, expected at most 64 in a group\n");
+	free(text);
+	text = repeated("auto_lpar = { functions = ( 0", ",0", 200000, "); };");
+	assert_int_equal(parse(text, &c, &said), -EINVAL);
+	assert_non_null(strstr(said, "\nf: 199902 more faults\n"));
 	free(said);
+	free(text);
+	text = repeated("lpars = (\n{ name = \"a\"; uid = 7; }",
+	                ",\n{ name = \"a%d\"; uid = 1%d; }", 4000, ");");
+	conf_free(good(text));
+	free(text);
 }
 
 /* -------------------------------------------------------------------- values */
@@ -826,7 +843,7 @@ int main(void)
 		cmocka_unit_test(function_faults),
 		cmocka_unit_test(policy_faults),
 		cmocka_unit_test(many_faults),
-		cmocka_unit_test(too_many_lpars),
+		cmocka_unit_test(too_many),
 		cmocka_unit_test(strange_files),
 		cmocka_unit_test(untrusted_files),
 		cmocka_unit_test(defaults),
