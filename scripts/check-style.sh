@@ -53,7 +53,9 @@ layers() {
 			below["ism"] = " ism fabric base "
 			below["smc"] = " smc ism fabric base "
 			below["sock"] = " sock smc ism fabric base "
-			below["ismd"] = " ismd fabric base "
+			below["conf"] = " conf "
+			below["proof"] = " proof "
+			below["ismd"] = " ismd conf proof fabric base "
 			below["tools"] = " tools fabric base "
 		}
 		{
@@ -62,7 +64,7 @@ layers() {
 			if (index(quoted[2], "/") == 0)
 				next
 			split(quoted[2], inc, "/")
-			if (inc[1] == "openism" || inc[1] !~ /^(base|fabric|ism|smc|sock|ismd|tools)$/)
+			if (inc[1] == "openism" || inc[1] !~ /^(base|fabric|ism|smc|sock|conf|proof|ismd|tools)$/)
 				next
 			if (index(below[path[2]], " " inc[1] " ") == 0) {
 				print $1 ":" $2 ": " path[2] " must not include " quoted[2]

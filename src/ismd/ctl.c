@@ -34,6 +34,14 @@ static const struct op {
 	{ "lpars", ctl_lpars, RIGHTS_NONE },
 	{ "explain", ctl_explain, RIGHTS_NONE },
 	{ "eids", ctl_eids, RIGHTS_NONE },
+	{ "ueid_add", ctl_ueid_add, RIGHTS_LPAR },
+	{ "ueid_del", ctl_ueid_del, RIGHTS_LPAR },
+	{ "ueid_flush", ctl_ueid_flush, RIGHTS_LPAR },
+	{ "seid", ctl_seid, RIGHTS_LPAR },
+	{ "pnet", ctl_pnet, RIGHTS_NONE },
+	{ "pnet_add", ctl_pnet_add, RIGHTS_LPAR },
+	{ "pnet_del", ctl_pnet_del, RIGHTS_LPAR },
+	{ "pnet_flush", ctl_pnet_flush, RIGHTS_LPAR },
 };
 
 void ctl_error(struct jsonout *j, const char *code, const char *fmt, ...)
