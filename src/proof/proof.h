@@ -3,7 +3,15 @@
  * The SYN-option proof (ARCHITECTURE.md, "Proofs"): a BPF sockops program puts an
  * experimental TCP option with a random nonce on the SYN and the SYN-ACK of marked
  * sockets, and records at each end the nonce that was sent and the one that came.
- * Two sockets whose records agree are the two ends of one connection.
+ * Two sockets whose records agree are the two ends of one connection. They agree if
+ * both have PROOF_F_LOCAL and PROOF_F_PEER, one and only one is the client's, and each
+ * one's local is the other's peer. Less is no proof: a server that says LOCAL may have
+ * sent nothing (power came late, the SYN-ACK had no room), but then its client says
+ * PLAIN. PLAIN also comes of SYN cookies, TCP Fast Open with data, a socket connected
+ * to itself, and whatever on the way strips options or ends the connection.
+ *
+ * Visible to programs: a marked listener has TCP_SAVE_SYN on, so TCP_SAVED_SYN answers
+ * on what it accepts.
  *
  * One owner, one thread (ismd's). All int functions: 0 or -errno.
  */
@@ -30,7 +38,8 @@ struct proof_record {
 
 /*
  * Load and attach, or adopt what an earlier ismd of the same @name left behind
- * (marks and records of running sockets stay valid). On failure @why says in one
+ * (marks and records of running sockets stay valid; clients and powered namespaces are
+ * forgotten and have to be told again). @name: letters, digits, - and _. On failure @why says in one
  * line what is missing and what to do.
  */
 int proof_open(struct proof **out, const char *name, char *why, size_t size);
@@ -38,8 +47,8 @@ int proof_open(struct proof **out, const char *name, char *why, size_t size);
 /* Detach and remove everything; @p is gone. */
 void proof_close(struct proof *p);
 
-/* Remove what an ismd of that @name left behind, if anything. Returns how many
- * objects were removed, or -errno. */
+/* Remove what an ismd of that @name left behind, if anything; no ismd of that name may
+ * run. Returns how many objects were removed, or -errno. */
 int proof_cleanup(const char *name);
 
 /* Process @tgid (initial pid namespace) is a client: the TCP sockets that it makes
@@ -51,7 +60,11 @@ void proof_client_del(struct proof *p, pid_t tgid);
  * are options sent and answered there. */
 int proof_netns_power(struct proof *p, uint64_t netns_cookie, bool on);
 
-/* What is recorded for TCP socket @fd (a descriptor of ours). -ENOENT: nothing. */
+/*
+ * What is recorded for TCP socket @fd (a descriptor of ours). -ENOENT: nothing, as it is
+ * not marked or not yet connected. Of use only for a socket that is established now: the
+ * record stays when a connection ends, until the socket's next connect(). One system call.
+ */
 int proof_read(struct proof *p, int fd, struct proof_record *out);
 
 #endif

@@ -688,23 +688,62 @@ static void not_a_tcp_socket(void **state)
 
 /* ---- instances ---- */
 
-static unsigned attached(void)
+static int pin_get(const char *which, const char *object)
 {
-	static const enum bpf_attach_type types[] = { BPF_CGROUP_INET_SOCK_CREATE,
-		                                      BPF_CGROUP_SOCK_OPS };
-	unsigned total = 0;
+	char path[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/fs/bpf/openism-%s/%s", which, object);
+	fd = bpf_obj_get(path);
+	if (fd >= 0)
+		return fd;
+	snprintf(path, sizeof(path), "/run/openism-bpf-%s/%s", which, object);
+	return bpf_obj_get(path);
+}
+
+static bool is_attached(uint32_t id, enum bpf_attach_type type)
+{
+	uint32_t ids[64];
+	uint32_t n = 64;
 	int fd = open("/sys/fs/cgroup/unified", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		fd = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (unsigned i = 0; i < 2; i++) {
-		__u32 ids[64], n = 64, flags = 0;
-
-		assert_int_equal(bpf_prog_query(fd, types[i], 0, &flags, ids, &n), 0);
-		total += n;
-	}
+	assert_int_equal(bpf_prog_query(fd, type, 0, NULL, ids, &n), 0);
 	close(fd);
-	return total;
+	while (n > 0)
+		if (ids[--n] == id)
+			return true;
+	return false;
+}
+
+/* The programs in an instance's links; others on the machine come and go. */
+struct programs {
+	uint32_t id[2];
+};
+
+static struct programs programs_of(const char *which)
+{
+	static const char *const links[] = { "synproof_mark", "synproof_ops" };
+	struct programs p;
+
+	for (int i = 0; i < 2; i++) {
+		struct bpf_link_info info = { 0 };
+		uint32_t size = sizeof(info);
+		int fd = pin_get(which, links[i]);
+
+		assert_true(fd >= 0);
+		assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+		close(fd);
+		p.id[i] = info.prog_id;
+	}
+	return p;
+}
+
+static void assert_attached(struct programs p, bool expected)
+{
+	assert_int_equal(is_attached(p.id[0], BPF_CGROUP_INET_SOCK_CREATE), expected);
+	assert_int_equal(is_attached(p.id[1], BPF_CGROUP_SOCK_OPS), expected);
 }
 
 static bool has_pins(const char *of)
@@ -760,13 +799,15 @@ static void killed_and_adopted(void **state)
 	struct end by_pid = { &n, AF_INET, "127.0.0.1", .unmarked = true };
 	struct conn c = { 0 };
 	struct conn other;
-	unsigned before = attached();
+	struct programs left;
+	struct programs ours;
 	char which[40];
 	struct proof *p;
 
 	snprintf(which, sizeof(which), "%s-b", name);
 	leave_behind(which, &n);
-	assert_int_equal(attached(), before + 2);
+	left = programs_of(which);
+	assert_attached(left, true);
 	/* nobody is there, and it goes on */
 	c.listener = make_listener(&by_pid, NULL, 0);
 	c.port = local_port(c.listener);
@@ -774,7 +815,9 @@ static void killed_and_adopted(void **state)
 	conn_establish(&c, &by_pid, &by_pid);
 
 	p = open_named(which);
-	assert_int_equal(attached(), before + 2);
+	ours = programs_of(which);
+	assert_attached(ours, true);
+	assert_attached(left, false);
 	read_both(&c, p);
 	assert_proved(&c);
 	/* clients and power are forgotten, the marks are not */
@@ -793,23 +836,16 @@ static void killed_and_adopted(void **state)
 	assert_proved(&c);
 	conn_close(&c);
 	proof_close(p);
-	assert_int_equal(attached(), before);
+	assert_attached(ours, false);
 	assert_false(has_pins(which));
 	net_free(&n);
 }
 
 static void map_write(const char *which, const char *map, const void *value)
 {
-	char path[160];
 	uint32_t zero = 0;
-	int fd;
+	int fd = pin_get(which, map);
 
-	snprintf(path, sizeof(path), "/sys/fs/bpf/openism-%s/%s", which, map);
-	fd = bpf_obj_get(path);
-	if (fd < 0) {
-		snprintf(path, sizeof(path), "/run/openism-bpf-%s/%s", which, map);
-		fd = bpf_obj_get(path);
-	}
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_map_update_elem(fd, &zero, value, BPF_ANY), 0);
 	close(fd);
@@ -821,38 +857,43 @@ static void another_layout(void **state)
 	struct net n = net_new();
 	struct end e = { &n, AF_INET, "127.0.0.1" };
 	struct proof_config strange = { .layout = PROOF_LAYOUT + 1, .tag = 1 };
-	unsigned before = attached();
+	struct programs left;
 	struct conn c;
 	char which[40];
 	struct proof *p;
 
 	snprintf(which, sizeof(which), "%s-c", name);
 	leave_behind(which, &n);
+	left = programs_of(which);
 	map_write(which, "config", &strange);
 	p = open_named(which);
-	assert_int_equal(attached(), before + 2);
+	assert_attached(left, false);
+	left = programs_of(which);
+	assert_attached(left, true);
 	proof_netns_power(p, n.cookie, true);
 	c = conn_make_by(&e, &e, p);
 	assert_proved(&c);
 	assert_true(c.c.local >> 48 != 1);
 	conn_close(&c);
 	proof_close(p);
-	assert_int_equal(attached(), before);
+	assert_attached(left, false);
 	net_free(&n);
 }
 
 static void cleaned_up(void **state)
 {
 	struct net n = net_new();
-	unsigned before = attached();
+	struct programs left;
 	char which[40];
 
 	snprintf(which, sizeof(which), "%s-d", name);
 	assert_int_equal(proof_cleanup(which), 0);
 	leave_behind(which, &n);
 	assert_true(has_pins(which));
+	left = programs_of(which);
+	assert_attached(left, true);
 	assert_int_equal(proof_cleanup(which), 6);
-	assert_int_equal(attached(), before);
+	assert_attached(left, false);
 	assert_false(has_pins(which));
 	assert_int_equal(proof_cleanup(which), 0);
 	assert_int_equal(proof_cleanup("../etc"), -EINVAL);
@@ -1139,7 +1180,7 @@ int main(void)
 	net_stop();
 	clean_up_others();
 	if (has_pins(name) || open_fds() != fds) {
-		printf("something is left\n");
+		printf("left: pins %d, descriptors %u of %u\n", has_pins(name), open_fds(), fds);
 		result = 1;
 	}
 	return result;
