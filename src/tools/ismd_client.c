@@ -216,24 +216,6 @@ struct json_object *ismd_request(const char *op, const char *lpar)
 	return request;
 }
 
-/* Its words for a person, unless the code is one that says more. */
-static void refused(struct ismd_error *err, struct json_object *answer)
-{
-	static const struct {
-		const char *code, *text;
-	} clear[] = {
-		{ "perm", "it needs root of this LPAR or of the box" },
-		{ "nolpar", "there is no LPAR of that name" },
-	};
-	const char *text = jget_str(answer, "error");
-
-	snprintf(err->code, sizeof(err->code), "%s", jget_str(answer, "code"));
-	for (size_t i = 0; i < sizeof(clear) / sizeof(clear[0]); i++)
-		if (strcmp(clear[i].code, err->code) == 0)
-			text = clear[i].text;
-	fail(err, ISMD_REFUSED, "%s", text);
-}
-
 struct json_object *ismd_do(struct json_object *request, unsigned flags, struct ismd_error *err)
 {
 	struct json_object *answer =
@@ -243,7 +225,8 @@ struct json_object *ismd_do(struct json_object *request, unsigned flags, struct 
 
 	json_object_put(request);
 	if (answer && jget_has(answer, "error")) {
-		refused(err, answer);
+		snprintf(err->code, sizeof(err->code), "%s", jget_str(answer, "code"));
+		fail(err, ISMD_REFUSED, "%s", jget_str(answer, "error"));
 		json_object_put(answer);
 		return NULL;
 	}

@@ -150,7 +150,7 @@ static void test_refusals(void **state)
 		{ "pnet_add", "{\"error\":\"there is one\",\"code\":\"exists\"}" },
 		{ "pnet_del", "{\"error\":\"there is none\",\"code\":\"noent\"}" },
 		{ "pnet_flush", "{\"error\":\"you may not\",\"code\":\"perm\"}" },
-		{ "pnet", "{\"error\":\"?\",\"code\":\"nolpar\"}" },
+		{ "pnet", "{\"error\":\"there is no LPAR\",\"code\":\"nolpar\"}" },
 		{ NULL, NULL },
 	};
 
@@ -159,7 +159,7 @@ static void test_refusals(void **state)
 	      "smc_pnet: Object exists\n");
 	check(run_tool("smc_pnet", "-d", "ABC", NULL), 1, "", "smc_pnet: Object not found\n");
 	check(run_tool("smc_pnet", "-f", NULL), 1, "", "smc_pnet: Operation not permitted\n");
-	check(run_tool("smc_pnet", "-s", NULL), 1, "", "smc_pnet: there is no LPAR of that name\n");
+	check(run_tool("smc_pnet", "-s", NULL), 1, "", "smc_pnet: there is no LPAR\n");
 }
 
 /* It was empty before: that is what was wanted. */

@@ -124,17 +124,17 @@ static void test_refused(void **state)
 
 static void test_no_rights(void **state)
 {
-	refuse("{\"error\":\"?\",\"code\":\"perm\"}");
+	refuse("{\"error\":\"this takes root\",\"code\":\"perm\"}");
 	check(run_tool("smc_rnics", "-e", "1", NULL), 7, "",
 	      "Error: Failed to enable FID 1\n"
-	      "       it needs root of this LPAR or of the box\n");
+	      "       this takes root\n");
 }
 
 static void test_no_lpar(void **state)
 {
 	static const struct canned answer[] = {
 		{ "functions", "{\"error\":\"?\",\"code\":\"nolpar\"}" },
-		{ "functions", "{\"error\":\"?\",\"code\":\"perm\"}",
+		{ "functions", "{\"error\":\"this takes root\",\"code\":\"perm\"}",
 		  "{\"op\":\"functions\",\"lpar\":\"db\"}" },
 		{ "power", "{\"error\":\"?\",\"code\":\"nolpar\"}" },
 		{ NULL, NULL },
@@ -145,8 +145,7 @@ static void test_no_lpar(void **state)
 	      "Error: LPAR web does not exist\n");
 	check(run_tool("smc_rnics", "-N", "web", NULL), 5, HEADER,
 	      "Error: LPAR web does not exist\n");
-	check(run_tool("smc_rnics", "-N", "db", NULL), 7, HEADER,
-	      "Error: it needs root of this LPAR or of the box\n");
+	check(run_tool("smc_rnics", "-N", "db", NULL), 7, HEADER, "Error: this takes root\n");
 }
 
 /* Functions of several LPARs; one PNET id is the user's. */

@@ -405,7 +405,7 @@ static void test_eid_refusals(void **state)
 		  "reached" },
 		{ "ueid", "add", "A", "op", "operation not supported by kernel" },
 		{ "ueid", "add", "A", "perm", "Operation not permitted" },
-		{ "ueid", "add", "A", "nolpar", "there is no LPAR of that name" },
+		{ "ueid", "add", "A", "nolpar", "its own words" },
 		{ "ueid", "del", "A", "noent", "specified User EID is not defined" },
 		{ "ueid", "del", "A", "perm", "Operation not permitted" },
 		{ "ueid", "flush", NULL, "perm", "Operation not permitted" },

@@ -191,8 +191,8 @@ static void test_json(void **state)
 }
 
 static const struct canned lpar_answers[] = {
-	{ "sockets", "{\"error\":\"?\",\"code\":\"nolpar\"}" },
-	{ "sockets", "{\"error\":\"?\",\"code\":\"perm\"}",
+	{ "sockets", "{\"error\":\"there is no LPAR\",\"code\":\"nolpar\"}" },
+	{ "sockets", "{\"error\":\"not yours\",\"code\":\"perm\"}",
 	  "{\"op\":\"sockets\",\"lpar\":\"db\"}" },
 	{ "sockets",
 	  "{\"sockets\":[" ROW(10, 0, 34567,
@@ -233,12 +233,11 @@ static void test_lpar_refused(void **state)
 
 	fake_start(lpar_answers, FAKE_ANSWERS);
 	o = run_tool("smcss", "-N", "web", NULL);
-	assert_string_equal(o->err, "RTNETLINK answers: there is no LPAR of that name\n");
+	assert_string_equal(o->err, "RTNETLINK answers: there is no LPAR\n");
 	assert_string_equal(o->out, HEADER "\n");
 	assert_int_equal(o->status, 1);
 	o = run_tool("smcss", "-N", "db", NULL);
-	assert_string_equal(o->err,
-	                    "RTNETLINK answers: it needs root of this LPAR or of the box\n");
+	assert_string_equal(o->err, "RTNETLINK answers: not yours\n");
 }
 
 /* The refused pairs, in their order. */
