@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <mntent.h>
@@ -22,6 +23,8 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include <bpf/bpf.h>
 
 #define NAME_MAX_LEN 64
 #define SHARED_BPFFS "/sys/fs/bpf"
@@ -177,6 +180,20 @@ int env_pins_make(const char *name, struct pins *pins, struct why *w)
 	return 0;
 }
 
+/* The last reference to a link goes some time after its pin: it ends now. */
+static void end_if_link(const char *dir, const char *name)
+{
+	char path[sizeof(struct pins) + NAME_MAX + 2];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	bpf_link_detach(fd); /* a map says EINVAL */
+	close(fd);
+}
+
 static int remove_all_in(const char *path)
 {
 	DIR *dir = opendir(path);
@@ -189,6 +206,7 @@ static int remove_all_in(const char *path)
 		/* the kernel's own (progs.debug in the root) have a dot, ours never */
 		if (strchr(d->d_name, '.'))
 			continue;
+		end_if_link(path, d->d_name);
 		if (unlinkat(dirfd(dir), d->d_name, 0) < 0) {
 			removed = -errno;
 			break;
