@@ -175,7 +175,7 @@ static void test_lpars(void **state)
 	snprintf(text, sizeof(text),
 	         "LPAR              %.*s------------------%s"
 	         "db                %sweb               %sweb               ffff%s",
-	         (int)(sizeof(HEADER) - sizeof(RULE)), HEADER, RULE, db, web, ROW_OFF + 4);
+	         (int)(sizeof(HEADER) - sizeof(RULE)), HEADER, RULE, db, web, &ROW_OFF[4]);
 	check(run_tool("smc_rnics", "-aL", NULL), 0, text, "");
 	check(run_tool("smc_rnics", "--show-lpar", "--a", NULL), 0, text, "");
 }
