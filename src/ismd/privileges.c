@@ -16,6 +16,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/nsfs.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -192,7 +193,9 @@ static int add_conditional(scmp_filter_ctx ctx)
 	int r;
 
 	if ((r = VALUES("socket", 0, AF_UNIX)) < 0 ||
-	    (r = VALUES("ioctl", 1, TCGETS, FIONREAD, FIONBIO, FIOCLEX, SIOCOUTQ)) < 0 ||
+	    /* the last: whose is a network namespace? (ident.c) */
+	    (r = VALUES("ioctl", 1, TCGETS, FIONREAD, FIONBIO, FIOCLEX, SIOCOUTQ, NS_GET_USERNS)) <
+	            0 ||
 	    (r = VALUES("prctl", 0, PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE)) < 0 ||
 	    /* is it there? No signal to others; to ourselves for abort() */
 	    (r = VALUES("kill", 1, 0)) < 0 || (r = VALUES("pidfd_send_signal", 1, 0)) < 0 ||
