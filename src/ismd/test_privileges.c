@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/nsfs.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -269,23 +271,27 @@ static int body_threads(void)
 	return 0;
 }
 
-/* A process of user @uid with a socket at descriptor *@fd: its pid. */
+/*
+ * A process of user @uid with a socket at descriptor *@fd: its pid. It ends with us,
+ * by the end of a pipe: a signal might not be permitted once we dropped our rights.
+ */
 static pid_t make_client(uid_t uid, int *fd)
 {
-	int ready[2];
+	int ready[2], life[2];
 	pid_t pid;
 
 	*fd = -1;
-	if (pipe(ready) < 0 || (pid = fork()) < 0)
+	if (pipe(ready) < 0 || pipe(life) < 0 || (pid = fork()) < 0)
 		return -1;
 	if (pid == 0) {
 		int s = socket(AF_INET, SOCK_STREAM, 0);
+		char c;
 
+		close(life[1]);
 		if (uid != geteuid() && setresuid(uid, uid, uid) < 0)
 			_exit(1);
-		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user forgets it */
 		if (s >= 0 && write(ready[1], &s, sizeof(s)) == sizeof(s))
-			pause();
+			_exit(read(life[0], &c, 1) != 0);
 		_exit(1);
 	}
 	close(ready[1]);
@@ -307,13 +313,14 @@ static int look_at(pid_t pid, int fd)
 	NEED(readlink(path, link, sizeof(link)) > 0 && !strncmp(link, "socket:", 7));
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
 	NEED(readlink(path, link, sizeof(link)) > 0 && !strncmp(link, "net:", 4));
+	NEED((copy = open(path, O_RDONLY | O_CLOEXEC)) >= 0);
+	NEED(ioctl(copy, NS_GET_USERNS) >= 0);
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
 	NEED(access(path, R_OK) == 0);
 	NEED(kill(pid, 0) == 0 || errno == EPERM);
 	return 0;
 }
 
-/* The client is killed when we end: PR_SET_PDEATHSIG. */
 static int body_own_client(void)
 {
 	int fd;
