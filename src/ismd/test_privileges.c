@@ -290,6 +290,7 @@ static pid_t make_client(uid_t uid, int *fd)
 		close(life[1]);
 		if (uid != geteuid() && setresuid(uid, uid, uid) < 0)
 			_exit(1);
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* /proc/PID is the user's, not root's */
 		if (s >= 0 && write(ready[1], &s, sizeof(s)) == sizeof(s))
 			_exit(read(life[0], &c, 1) != 0);
 		_exit(1);
