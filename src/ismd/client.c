@@ -268,6 +268,9 @@ static void on_get_segment(struct ismd *d, struct client *c, const struct fab_ms
 	if (s && side == 2 && s->lgr->proc[0] == s->lgr->proc[1])
 		side = 0;
 	if (!s || side > 1 || !segment_concerns(d, s, c, side)) {
+		if (log_allowed(&c->log))
+			log_event("client %u (pid %d): segment %u refused, it has nothing there",
+			          c->id, (int)c->ident.pid, m->seg_id);
 		client_send(c, &no, sizeof(no), NULL, 0);
 		return;
 	}

@@ -145,8 +145,44 @@ void conn_show_pending(struct ismd *d, struct conn *c)
 		return;
 	l = conn_lpar(c);
 	c->reason = !l || lpar_powered(l) ? FAB_REASON_PEERNOSMC : FAB_REASON_NOSMCDEV;
+	c->peer_reason = 0;
 	atomic_store(&row->reason, c->reason);
 	atomic_store(&row->peer_reason, 0);
+}
+
+static bool has_power(const struct conn *c)
+{
+	const struct lpar *l = conn_lpar(c);
+
+	return !l || lpar_powered(l);
+}
+
+static void show(struct conn *c, uint32_t reason, uint32_t peer_reason)
+{
+	if (c->state != CONN_PENDING)
+		return;
+	c->reason = reason;
+	c->peer_reason = peer_reason;
+	atomic_store(&conn_row(c)->reason, reason);
+	atomic_store(&conn_row(c)->peer_reason, peer_reason);
+}
+
+void conn_show_hint(struct ismd *d, struct conn *c)
+{
+	struct conn *off, *on, *m;
+	struct sock_key mirror;
+
+	if (!d->opt.system || c->state != CONN_PENDING)
+		return;
+	sockid_mirror(&c->id.key, &mirror);
+	m = index_find_pair(d, &mirror);
+	if (!m || m == c || m->state != CONN_PENDING || (has_power(c) && has_power(m)))
+		return;
+	/* both off: SMC's client is the one that says so */
+	off = has_power(c) || (!has_power(m) && conn_is_server(c)) ? m : c;
+	on = off == c ? m : c;
+	show(off, FAB_REASON_NOSMCDEV, 0);
+	show(on, FAB_REASON_PEERDECL, FAB_REASON_NOSMCDEV);
 }
 
 void conn_mark_aborted(struct ismd *d, struct conn *c)

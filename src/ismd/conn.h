@@ -35,6 +35,13 @@ void conn_decline(struct ismd *d, struct conn *c, uint32_t reason, uint32_t peer
 /* What an unmatched row shows, depending on the function's power. */
 void conn_show_pending(struct ismd *d, struct conn *c);
 
+/*
+ * Where one LPAR has no power it sends no SYN option, so nothing proves whose end this
+ * is. Nothing is shared then either, and for the codes that smcss shows the addresses
+ * will do, if only one pair on the box has them. Stays PENDING: a proof may still come.
+ */
+void conn_show_hint(struct ismd *d, struct conn *c);
+
 /* Tell the other end through shared memory that this one is gone (smcss shows
  * it; the program decides by its TCP socket). */
 void conn_mark_aborted(struct ismd *d, struct conn *c);

@@ -211,6 +211,13 @@ static void first_of_family(struct ismd *d, struct client *c, const struct fab_m
 	welcome(d, c, FAB_WELCOME_OK);
 }
 
+static void refuse(struct client *c, const struct ucred *cred, const char *why)
+{
+	if (log_allowed(&c->log))
+		log_event("client %u (pid %d): HELLO of pid %d refused, %s", c->id,
+		          (int)c->ident.pid, (int)cred->pid, why);
+}
+
 static void child_joins(struct ismd *d, struct client *via, const struct fab_msg_hello *m,
                         const struct ucred *cred, int fd)
 {
@@ -221,6 +228,7 @@ static void child_joins(struct ismd *d, struct client *via, const struct fab_msg
 	if (!c)
 		return;
 	if (!t || t->id != m->table_id) {
+		refuse(via, cred, "it is of another family");
 		welcome(d, c, FAB_WELCOME_QUOTA);
 		return;
 	}
@@ -258,10 +266,12 @@ void family_hello(struct ismd *d, struct client *c, const struct fab_msg_hello *
 	bool spoken = m->layout == FAB_LAYOUT_VERSION && m->head.version == FAB_WIRE_VERSION;
 
 	if (cred->pid <= 0 || !speaks_for_itself(d, c, m, cred)) {
+		refuse(c, cred, "another process connected");
 		if (fd >= 0)
 			close(fd);
 	} else if (m->flags & FAB_HELLO_CHILD) {
 		if (fd < 0 || !client_is_channel(fd) || !made_by(fd, cred)) {
+			refuse(c, cred, "it brings no channel that it made");
 			if (fd >= 0)
 				close(fd);
 		} else if (!spoken) {

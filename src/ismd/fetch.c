@@ -94,6 +94,9 @@ enum fetch_outcome fetch_identity(struct ismd *d, const struct proc *p, int fd, 
 	if (copy < 0)
 		return outcome_of_errno(errno);
 	if (!may_look(d, p)) {
+		if (p->client && log_allowed(&p->client->log))
+			log_event("%s, pid %d: not looked into, it has more rights than uid %u",
+			          p->comm, (int)p->pid, (unsigned)p->uid);
 		fetch_close(copy);
 		return FETCH_FORBIDDEN;
 	}

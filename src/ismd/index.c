@@ -1,25 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ismd/index.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "ismd/ismd.h"
 
+/* Addresses and ports, whatever the namespace. */
+static uint64_t pair_hash(const struct sock_key *k)
+{
+	struct sock_key pair = *k;
+
+	pair.netns = 0;
+	pair.scope = 0;
+	return map_hash(&pair, sizeof(pair));
+}
+
+static bool same_pair(const struct sock_key *a, const struct sock_key *b)
+{
+	return a->local_port == b->local_port && a->peer_port == b->peer_port &&
+	       !memcmp(&a->local, &b->local, sizeof(a->local)) &&
+	       !memcmp(&a->peer, &b->peer, sizeof(a->peer));
+}
+
 int index_add(struct ismd *d, struct conn *c)
 {
-	int r;
-
 	index_del(d, c);
-	r = map_add(&d->index, &c->key_ent, map_hash(&c->id.key, sizeof(c->id.key)));
-	c->indexed = r == 0;
-	return r;
+	if (map_add(&d->index, &c->key_ent, map_hash(&c->id.key, sizeof(c->id.key))) < 0)
+		return -ENOMEM;
+	if (map_add(&d->pairs, &c->pair_ent, pair_hash(&c->id.key)) < 0) {
+		map_del(&d->index, &c->key_ent);
+		return -ENOMEM;
+	}
+	c->indexed = true;
+	return 0;
 }
 
 void index_del(struct ismd *d, struct conn *c)
 {
-	if (c->indexed)
+	if (c->indexed) {
 		map_del(&d->index, &c->key_ent);
+		map_del(&d->pairs, &c->pair_ent);
+	}
 	c->indexed = false;
+}
+
+struct conn *index_find_pair(struct ismd *d, const struct sock_key *key)
+{
+	struct mapent *e = map_first(&d->pairs, pair_hash(key));
+	struct conn *found = NULL;
+
+	for (; e; e = map_next(e)) {
+		struct conn *c = list_item(e, struct conn, pair_ent);
+
+		if (!same_pair(&c->id.key, key))
+			continue;
+		if (found)
+			return NULL;
+		found = c;
+	}
+	return found;
 }
 
 struct conn *index_find(struct ismd *d, const struct sock_key *key, const struct conn * not )

@@ -19,6 +19,10 @@ void index_del(struct ismd *d, struct conn *c);
 /* A conn filed under exactly @key, other than @not; NULL if none. */
 struct conn *index_find(struct ismd *d, const struct sock_key *key, const struct conn * not );
 
+/* The only conn of the whole box with these addresses, in whatever namespace. No
+ * proof of anything. */
+struct conn *index_find_pair(struct ismd *d, const struct sock_key *key);
+
 /* The key under which a conn with @mate's key would be filed while connecting. */
 void index_half_key(const struct sock_key *mate, struct sock_key *half);
 

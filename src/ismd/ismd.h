@@ -126,6 +126,7 @@ struct conn {
 	struct mapent key_ent;    /* ismd.index while indexed */
 	struct mapent cookie_ent; /* ismd.cookies while it has an identity */
 	struct mapent nonce_ent;  /* ismd.nonces while it has a nonce */
+	struct mapent pair_ent;   /* ismd.pairs while indexed */
 	bool indexed;
 	bool has_id;
 	bool has_nonce;
@@ -242,6 +243,7 @@ struct ismd {
 	struct map index;   /* conns by (netns, local, peer) */
 	struct map cookies; /* conns by SO_COOKIE */
 	struct map nonces;  /* conns by the nonce of their SYN */
+	struct map pairs;   /* conns by addresses alone: no proof, for reason codes */
 	struct list unknown;
 
 	struct list lgrs;

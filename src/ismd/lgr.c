@@ -267,13 +267,16 @@ static struct segment *segment_new(struct ismd *d, struct lgr *g, uint32_t dmb_b
 	return s;
 }
 
-/* Memory that no connection uses, given back when new memory is refused. */
-static void drop_idle_memory(struct ismd *d)
+/* Memory that no connection uses, given back when new memory is refused; of @u's link
+ * groups, or of all. */
+static void drop_idle_memory(struct ismd *d, const struct user *u)
 {
 	list_each(gi, gn, &d->lgrs)
 	{
 		struct lgr *g = list_item(gi, struct lgr, link);
 
+		if (u && g->user[0] != u && g->user[1] != u)
+			continue;
 		list_each(si, sn, &g->segments)
 		{
 			struct segment *s = list_item(si, struct segment, link);
@@ -305,7 +308,7 @@ static bool commit(struct ismd *d, struct segment *s, unsigned slot)
 	if (s->slots[slot].committed)
 		return true;
 	if (!fits(d, bytes))
-		drop_idle_memory(d);
+		drop_idle_memory(d, NULL);
 	if (!fits(d, bytes) || fallocate(s->memfd, 0, at, (off_t)bytes) < 0)
 		return false;
 	s->slots[slot].committed = true;
@@ -373,13 +376,20 @@ static bool reserve_size(struct ismd *d, struct lgr *g, uint32_t bytes, struct s
 	return true;
 }
 
-static bool breaks_quota(const struct lgr *g, unsigned side, uint64_t bytes)
+static bool over_bytes(const struct lgr *g, const struct user *u, uint64_t bytes)
 {
-	struct user *u = g->user[side];
 	uint64_t twice = g->user[0] == g->user[1] ? 2 : 1;
 
-	if (!user_exceeds(u->lpar->quota.segments, u->segments, 0) &&
-	    !user_exceeds(u->lpar->quota.bytes, u->bytes, twice * (FAB_DMB_RING_OFFSET + bytes)))
+	return user_exceeds(u->lpar->quota.bytes, u->bytes, twice * (FAB_DMB_RING_OFFSET + bytes));
+}
+
+static bool breaks_quota(struct ismd *d, const struct lgr *g, unsigned side, uint64_t bytes)
+{
+	struct user *u = g->user[side];
+
+	if (over_bytes(g, u, bytes))
+		drop_idle_memory(d, u);
+	if (!over_bytes(g, u, bytes) && !user_exceeds(u->lpar->quota.segments, u->segments, 0))
 		return false;
 	user_refused(u, "his share of DMBs is used up");
 	return true;
@@ -390,7 +400,7 @@ enum lgr_outcome lgr_reserve(struct ismd *d, struct lgr *g, uint32_t bytes, stru
 {
 	if (d->ndmbs + 2 > d->opt.max_dmbs)
 		return LGR_NO_DMB;
-	if (breaks_quota(g, 0, bytes) || breaks_quota(g, 1, bytes))
+	if (breaks_quota(d, g, 0, bytes) || breaks_quota(d, g, 1, bytes))
 		return LGR_QUOTA;
 	for (; bytes >= FAB_DMB_MIN_BYTES; bytes >>= 1)
 		if (reserve_size(d, g, bytes, seg, slot))

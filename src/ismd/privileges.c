@@ -116,8 +116,8 @@ static const char *const deadly[] = {
 	"execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev",
 	"perf_event_open", "userfaultfd", "personality", "modify_ldt",
 	/* what we and others see of the system */
-	"mount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig",
-	"fsmount", "fspick", "mount_setattr", "unshare", "setns", "mknod", "mknodat",
+	"mount", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount",
+	"fspick", "mount_setattr", "unshare", "setns", "mknod", "mknodat",
 	/* the kernel and the machine */
 	"init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot",
 	"swapon", "swapoff", "iopl", "ioperm", "acct", "quotactl", "settimeofday", "clock_settime",

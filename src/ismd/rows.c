@@ -114,6 +114,7 @@ static void learn_connected(struct ismd *d, struct conn *c)
 		retry_nonce(d, c);
 		retry_half(d, c);
 	}
+	conn_show_hint(d, c);
 }
 
 static void learn(struct ismd *d, struct conn *c, const struct sock_id *id, bool half)
@@ -466,5 +467,6 @@ void rows_power_changed(struct ismd *d, struct table *t)
 		left--;
 		if (c->state != CONN_MATCHED && c->state != CONN_DECLINED)
 			conn_show_pending(d, c);
+		conn_show_hint(d, c);
 	}
 }

@@ -332,6 +332,7 @@ void service_deinit(struct ismd *d)
 	map_deinit(&d->index);
 	map_deinit(&d->cookies);
 	map_deinit(&d->nonces);
+	map_deinit(&d->pairs);
 	map_deinit(&d->lgr_map);
 	map_deinit(&d->segments);
 	if (d->spare_fd >= 0)

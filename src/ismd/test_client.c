@@ -109,7 +109,7 @@ ssize_t tc_receive(int ctl, void *buf, size_t size, int fds[FDPASS_MAX], unsigne
 	return fdpass_recv(ctl, buf, size, fds, nfds, NULL, MSG_DONTWAIT);
 }
 
-static bool take_welcome(struct tc *c)
+bool tc_welcome(struct tc *c)
 {
 	int fds[FDPASS_MAX];
 	unsigned nfds;
@@ -129,7 +129,7 @@ static bool take_welcome(struct tc *c)
 	return true;
 }
 
-static struct fab_msg_hello hello_message(void)
+struct fab_msg_hello tc_hello_message(void)
 {
 	struct fab_msg_hello m = {
 		.head = { FAB_WIRE_MAGIC, FAB_WIRE_VERSION, FAB_MSG_HELLO },
@@ -143,16 +143,16 @@ static struct fab_msg_hello hello_message(void)
 
 bool tc_hello(struct tc *c)
 {
-	struct fab_msg_hello m = hello_message();
+	struct fab_msg_hello m = tc_hello_message();
 
 	memset(c, 0, sizeof(*c));
 	c->ctl = tc_connect();
-	return c->ctl >= 0 && fdpass_send(c->ctl, &m, sizeof(m), NULL, 0) == 0 && take_welcome(c);
+	return c->ctl >= 0 && fdpass_send(c->ctl, &m, sizeof(m), NULL, 0) == 0 && tc_welcome(c);
 }
 
 bool tc_hello_child(struct tc *c, const struct tc *parent)
 {
-	struct fab_msg_hello m = hello_message();
+	struct fab_msg_hello m = tc_hello_message();
 	int sv[2];
 
 	memset(c, 0, sizeof(*c));
@@ -163,7 +163,7 @@ bool tc_hello_child(struct tc *c, const struct tc *parent)
 		return false;
 	close(sv[1]);
 	c->ctl = sv[0];
-	return take_welcome(c);
+	return tc_welcome(c);
 }
 
 void tc_close(struct tc *c)

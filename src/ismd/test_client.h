@@ -41,6 +41,8 @@ int tc_run_ismd(const char *const *args); /* exit status */
 int tc_connect(void);        /* a fresh channel, or -1 */
 bool tc_hello(struct tc *c); /* connect, HELLO, WELCOME */
 bool tc_hello_child(struct tc *c, const struct tc *parent);
+struct fab_msg_hello tc_hello_message(void);
+bool tc_welcome(struct tc *c); /* take it from c->ctl, on which HELLO was said */
 void tc_close(struct tc *c);
 
 /* Row @row is @fd in this process. */
