@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "tools/ismd_start.h"
+#include "tools/run_unit.h"
 #include "tools/size_arg.h"
 #include "tools/tool_out.h"
 #include "tools/tool_paths.h"
@@ -22,17 +24,30 @@
 #define LIBRARY "libsmc-preload.so"
 
 enum { EXIT_CANNOT_EXECUTE = 126, EXIT_NOT_FOUND = 127 };
+enum { OPT_ENABLE = 256, OPT_DISABLE };
+
+/* What is to be done with a unit; unit is NULL where a command is to be run. */
+struct task {
+	const char *unit;
+	bool enable;
+};
 
 static void help(void)
 {
-	fputs("\nUsage: smc_run [ OPTIONS ] COMMAND\n\n"
+	fputs("\nUsage: smc_run [ OPTIONS ] COMMAND\n"
+	      "       smc_run [ OPTIONS ] --enable UNIT\n"
+	      "       smc_run --disable UNIT\n\n"
 	      "Run COMMAND so that its TCP connections to programs that also run under\n"
 	      "smc_run on this host use shared memory, and all others stay on TCP.\n\n"
 	      "  -d        debug messages of the library on stderr\n"
 	      "  -h        this text\n"
 	      "  -r SIZE   receive buffer in bytes, or with suffix k or m\n"
 	      "  -t SIZE   transmit buffer in bytes, or with suffix k or m\n"
-	      "  -v        version\n",
+	      "  -v        version\n"
+	      "  --enable UNIT\n"
+	      "            have systemd run this service so, from its next start on\n"
+	      "  --disable UNIT\n"
+	      "            take that back\n",
 	      stdout);
 }
 
@@ -49,14 +64,47 @@ static int set_size(const char *variable, const char *arg)
 	return setenv(variable, text, 1);
 }
 
-/* Returns the status to exit with, or -1 to go on. */
-static int parse_options(int argc, char **argv)
+static int bad_option(char **argv, int c)
 {
+	/* a long one has no letter; getopt is past it */
+	if (!optopt || optopt > 255) {
+		fprintf(stderr, "%s: %s -- %s\n", argv[0],
+		        c == ':' ? "option requires an argument" : "illegal option",
+		        argv[optind - 1]);
+		printf("smc_run: Error: Invalid option: %s\n", argv[optind - 1]);
+		return 1;
+	}
+	fprintf(stderr, "%s: %s -- %c\n", argv[0],
+	        c == ':' ? "option requires an argument" : "illegal option", optopt);
+	printf("smc_run: Error: Invalid option: -%c\n", optopt);
+	return 1;
+}
+
+/* The status to exit with if there is no sense in the words, or -1. */
+static int check_words(int argc, const struct task *task)
+{
+	if (task->unit && optind < argc) {
+		puts("smc_run: Error: A unit and a command cannot go together");
+		return 1;
+	}
+	if (!task->unit && optind >= argc) {
+		puts("smc_run: Error: Missing command parameter");
+		return 1;
+	}
+	return -1;
+}
+
+/* Returns the status to exit with, or -1 to go on. */
+static int parse_options(int argc, char **argv, struct task *task)
+{
+	static const struct option longs[] = { { "enable", required_argument, NULL, OPT_ENABLE },
+		                               { "disable", required_argument, NULL, OPT_DISABLE },
+		                               { NULL, 0, NULL, 0 } };
 	const char *debug = "0";
 	int c;
 
 	opterr = 0;
-	while ((c = getopt(argc, argv, "+:dhr:t:v")) != -1) {
+	while ((c = getopt_long(argc, argv, "+:dhr:t:v", longs, NULL)) != -1) {
 		switch (c) {
 		case 'd':
 			debug = "1";
@@ -72,18 +120,18 @@ static int parse_options(int argc, char **argv)
 			if (set_size(c == 'r' ? "SMC_RCVBUF" : "SMC_SNDBUF", optarg) < 0)
 				return 1;
 			break;
+		case OPT_ENABLE:
+		case OPT_DISABLE:
+			task->unit = optarg;
+			task->enable = c == OPT_ENABLE;
+			break;
 		default:
-			fprintf(stderr, "%s: %s -- %c\n", argv[0],
-			        c == ':' ? "option requires an argument" : "illegal option",
-			        optopt);
-			printf("smc_run: Error: Invalid option: -%c\n", optopt);
-			return 1;
+			return bad_option(argv, c);
 		}
 	}
-	if (optind >= argc) {
-		puts("smc_run: Error: Missing command parameter");
-		return 1;
-	}
+	c = check_words(argc, task);
+	if (c >= 0)
+		return c;
 	return setenv("SMC_DEBUG", debug, 1) < 0 ? 1 : -1;
 }
 
@@ -161,12 +209,17 @@ static int set_preload(char *path)
 int main(int argc, char **argv)
 {
 	char library[PATH_MAX], why[200];
-	int r = parse_options(argc, argv);
+	struct task task = { NULL, false };
+	int r = parse_options(argc, argv, &task);
 
 	if (r >= 0)
 		return tool_finish("smc_run", r);
+	if (task.unit && !task.enable)
+		return tool_finish("smc_run", run_unit_disable(task.unit));
 	if (find_library(library) < 0)
 		return 1;
+	if (task.unit)
+		return tool_finish("smc_run", run_unit_enable(task.unit, library));
 	if (ismd_ensure(why, sizeof(why)) < 0)
 		fprintf(stderr, "smc_run: Warning: %s; running on TCP\n", why);
 	if (set_preload(library) < 0) {

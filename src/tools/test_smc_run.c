@@ -201,6 +201,193 @@ static void test_blank_in_path(void **state)
 	check(RUN("sh", "-c", "echo $LD_PRELOAD $STUB_LOADED"), 0, "libsmc-preload.so yes\n", "");
 }
 
+/* ------------------------------------------------------------------- units */
+
+#define MARK "# Written by smc_run --enable; smc_run --disable removes it.\n"
+#define NO_SYSTEMD "systemd does not run here; it will find this when it starts\n"
+
+static int setup_units(void **state)
+{
+	char dir[128];
+
+	setup(state);
+	add_library();
+	shell("mkdir '%s/units'", home);
+	snprintf(dir, sizeof(dir), "%s/units", home);
+	setenv("OPENISM_UNIT_DIR", dir, 1);
+	return 0;
+}
+
+static int teardown_units(void **state)
+{
+	unsetenv("OPENISM_UNIT_DIR");
+	return teardown(state);
+}
+
+static void add_unit(const char *name, const char *text)
+{
+	shell("printf '[Service]\\nExecStart=/bin/true\\n%s' >'%s/units/%s'", text, home, name);
+}
+
+static const char *in_units(const char *name)
+{
+	static char path[256];
+
+	snprintf(path, sizeof(path), "%s/units/%s", home, name);
+	return path;
+}
+
+static void check_file(const char *name, const char *expected)
+{
+	char text[1024] = "";
+	FILE *f = fopen(in_units(name), "re");
+
+	assert_non_null(f);
+	assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+	fclose(f);
+	assert_string_equal(text, expected);
+}
+
+static void test_unit_errors(void **state)
+{
+	static const char *const bad[] = { "../x", "/x.service", ".x", "-x", "a b", "@x", "" };
+
+	add_unit("there.service", "");
+	shell("ln -s /dev/null '%s/units/masked.service'", home);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const struct outcome *o = RUN("--enable", bad[i]);
+
+		assert_int_equal(o->status, 1);
+		assert_non_null(strstr(o->err, "not the name of a unit"));
+	}
+	check(RUN("--enable", "x.socket"), 1, "",
+	      "smc_run: Error: x.socket: only a service runs a program\n");
+	check(RUN("--enable", "nowhere"), 1, "",
+	      "smc_run: Error: nowhere.service: there is no such unit\n");
+	check(RUN("--enable", "masked"), 1, "", "smc_run: Error: masked.service: is masked\n");
+	check(RUN("--enable", "there", "true"), 1,
+	      "smc_run: Error: A unit and a command cannot go together\n", "");
+	assert_int_equal(RUN("--enable")->status, 1);
+	/* nothing came of all that */
+	assert_int_equal(access(in_units("there.service.d"), F_OK), -1);
+}
+
+static void test_unit_enable(void **state)
+{
+	char expected[512], text[512];
+
+	add_unit("web.service", "");
+	snprintf(text, sizeof(text),
+	         MARK "[Unit]\nWants=ismd.service\nAfter=ismd.service\n\n[Service]\n"
+	              "Environment=\"LD_PRELOAD=%s/libsmc-preload.so\"\n"
+	              "Environment=\"SMC_DEBUG=1\"\nEnvironment=\"SMC_RCVBUF=8192\"\n"
+	              "Environment=\"ISM_RUNTIME_DIR=%s\"\n",
+	         home, world_dir());
+	snprintf(expected, sizeof(expected),
+	         "web.service: enabled (%s/units/web.service.d/50-openism.conf)\n" NO_SYSTEMD,
+	         home);
+	check(RUN("-d", "--enable", "web", "-r8k"), 0, expected, "");
+	check_file("web.service.d/50-openism.conf", text);
+	check(RUN("-r8k", "-d", "--enable", "web.service"), 0,
+	      "web.service: already enabled\n" NO_SYSTEMD, "");
+	/* other options: the file follows */
+	check(RUN("--enable", "web"), 0, expected, "");
+	check(RUN("--disable", "web"), 0, "web.service: disabled\n" NO_SYSTEMD, "");
+	assert_int_equal(access(in_units("web.service.d"), F_OK), -1);
+	check(RUN("--disable", "web"), 0, "web.service: not enabled\n", "");
+}
+
+/* A unit that is gone can be disabled, an instance has a template's file. */
+static void test_unit_instance(void **state)
+{
+	add_unit("web@.service", "");
+	assert_int_equal(RUN("--enable", "web@one")->status, 0);
+	assert_int_equal(access(in_units("web@one.service.d/50-openism.conf"), F_OK), 0);
+	unlink(in_units("web@.service"));
+	assert_int_equal(RUN("--enable", "web@one")->status, 1);
+	assert_int_equal(RUN("--disable", "web@one")->status, 0);
+	assert_int_equal(access(in_units("web@one.service.d"), F_OK), -1);
+}
+
+static void test_unit_odd_path(void **state)
+{
+	char text[512], dir[128];
+
+	shell("rm -r '%s'", home);
+	rmdir(world_dir());
+	make_home("a % home\"");
+	add_library();
+	shell("mkdir '%s/units'", home);
+	snprintf(dir, sizeof(dir), "%s/units", home);
+	setenv("OPENISM_UNIT_DIR", dir, 1);
+	add_unit("web.service", "");
+	unsetenv("ISM_RUNTIME_DIR");
+	assert_int_equal(RUN("--enable", "web")->status, 0);
+	snprintf(text, sizeof(text),
+	         MARK "[Unit]\nWants=ismd.service\nAfter=ismd.service\n\n[Service]\n"
+	              "Environment=\"LD_LIBRARY_PATH=%s.a %%%% home\\\"\"\n"
+	              "Environment=\"LD_PRELOAD=libsmc-preload.so\"\n",
+	         world_dir());
+	check_file("web.service.d/50-openism.conf", text);
+}
+
+static void test_unit_of_others(void **state)
+{
+	const struct outcome *o;
+
+	add_unit("web.service", "");
+	shell("mkdir '%s/units/web.service.d' && echo mine >'%s/units/web.service.d/"
+	      "50-openism.conf' && echo other >'%s/units/web.service.d/10-other.conf'",
+	      home, home, home);
+	o = RUN("--enable", "web");
+	assert_int_equal(o->status, 1);
+	assert_non_null(strstr(o->err, "was not written by smc_run"));
+	assert_int_equal(RUN("--disable", "web")->status, 1);
+	check_file("web.service.d/50-openism.conf", "mine\n");
+	unlink(in_units("web.service.d/50-openism.conf"));
+	assert_int_equal(RUN("--enable", "web")->status, 0);
+	assert_int_equal(RUN("--disable", "web")->status, 0);
+	check_file("web.service.d/10-other.conf", "other\n");
+}
+
+static void test_unit_notes(void **state)
+{
+	const struct outcome *o;
+
+	add_unit("web.service", "RestrictAddressFamilies=AF_INET AF_INET6\\nPrivateTmp=yes\\n"
+	                        "RootDirectory=/srv\\nEnvironment=LD_PRELOAD=x.so\\n"
+	                        "TemporaryFileSystem=/run\\n");
+	o = RUN("--enable", "web");
+	assert_int_equal(o->status, 0);
+	assert_non_null(strstr(o->out, "AF_UNIX"));
+	assert_non_null(strstr(o->out, "root of its own"));
+	assert_non_null(strstr(o->out, "which this replaces"));
+	assert_non_null(strstr(o->out, "hides /run"));
+	if (!strncmp(home, "/tmp/", 5))
+		assert_non_null(strstr(o->out, "(PrivateTmp=)"));
+	add_unit("ok.service",
+	         "RestrictAddressFamilies=AF_INET\\nRestrictAddressFamilies=AF_UNIX\\n"
+	         "PrivateTmp=no\\n");
+	o = RUN("--enable", "ok");
+	assert_null(strstr(o->out, "Note:"));
+}
+
+static void test_unit_takes_root(void **state)
+{
+	add_unit("web.service", "");
+	shell("chmod 755 '%s'", home);
+	unsetenv("OPENISM_UNIT_DIR");
+	if (geteuid() != 0)
+		check(RUN("--enable", "web"), 1, "",
+		      "smc_run: Error: web.service: changing a unit takes root\n");
+	else
+		check(run_program("/usr/bin/setpriv",
+		                  (char *const[]){ (char *)"setpriv", (char *)"--reuid=65534",
+		                                   (char *)"--clear-groups", smc_run,
+		                                   (char *)"--disable", (char *)"web", NULL }),
+		      1, "", "smc_run: Error: web.service: changing a unit takes root\n");
+}
+
 static void test_sizes(void **state)
 {
 	static const char *const bad[] = { "",
@@ -227,13 +414,19 @@ static void test_sizes(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define UNIT(f) cmocka_unit_test_setup_teardown(f, setup_units, teardown_units)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_usage),         TEST(test_no_library),     TEST(test_environment),
-		TEST(test_old_preload),   TEST(test_exec_errors),    TEST(test_no_ismd),
-		TEST(test_blank_in_path), TEST(test_start_is_clean), cmocka_unit_test(test_sizes),
+		TEST(test_usage),           TEST(test_no_library),
+		TEST(test_environment),     TEST(test_old_preload),
+		TEST(test_exec_errors),     TEST(test_no_ismd),
+		TEST(test_blank_in_path),   TEST(test_start_is_clean),
+		UNIT(test_unit_errors),     UNIT(test_unit_enable),
+		UNIT(test_unit_instance),   UNIT(test_unit_odd_path),
+		UNIT(test_unit_of_others),  UNIT(test_unit_notes),
+		UNIT(test_unit_takes_root), cmocka_unit_test(test_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
