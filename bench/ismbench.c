@@ -49,19 +49,28 @@ static const char usage[] =
 	"                        together: both on one; free (default): as it comes\n"
 	"  -S, --server PORT     only serve one TCP connection on 127.0.0.1 (0: any port)\n"
 	"  -C, --client PORT     only be the client of such a server\n"
+	"  -H, --host ADDRESS    with -S or -C: another IPv4 address than 127.0.0.1\n"
 	"  -j, --json            one line of JSON\n"
 	"  -h, --help            this text\n"
 	"\n"
 	"Under smc_run the TCP load runs over shared memory; the result then says so.\n";
 
 static const struct option long_options[] = {
-	{ "tcp", no_argument, NULL, 't' },           { "unix", no_argument, NULL, 'u' },
-	{ "ring", no_argument, NULL, 'r' },          { "pingpong", no_argument, NULL, 'p' },
-	{ "stream", no_argument, NULL, 's' },        { "size", required_argument, NULL, 'b' },
-	{ "seconds", required_argument, NULL, 'd' }, { "warmup", required_argument, NULL, 'w' },
-	{ "pin", required_argument, NULL, 'P' },     { "server", required_argument, NULL, 'S' },
-	{ "client", required_argument, NULL, 'C' },  { "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+	{ "tcp", no_argument, NULL, 't' },
+	{ "unix", no_argument, NULL, 'u' },
+	{ "ring", no_argument, NULL, 'r' },
+	{ "pingpong", no_argument, NULL, 'p' },
+	{ "stream", no_argument, NULL, 's' },
+	{ "size", required_argument, NULL, 'b' },
+	{ "seconds", required_argument, NULL, 'd' },
+	{ "warmup", required_argument, NULL, 'w' },
+	{ "pin", required_argument, NULL, 'P' },
+	{ "server", required_argument, NULL, 'S' },
+	{ "client", required_argument, NULL, 'C' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "host", required_argument, NULL, 'H' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static void die(const char *what, int error)
@@ -99,7 +108,7 @@ static void parse(struct options *o, int argc, char **argv)
 
 	place(o, "free");
 	o->load = (struct load){ LOAD_PINGPONG, 64, 100000000, 1000000000 };
-	while ((c = getopt_long(argc, argv, "turpsb:d:w:P:S:C:jh", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "turpsb:d:w:P:S:C:jhH:", long_options, NULL)) != -1) {
 		switch (c) {
 		case 't':
 			o->transport = TRANSPORT_TCP;
@@ -136,6 +145,11 @@ static void parse(struct options *o, int argc, char **argv)
 			o->client = true;
 			o->port = (uint16_t)number(optarg, "port", 1, 65535);
 			break;
+		case 'H':
+			if (link_set_host(optarg))
+				break;
+			fprintf(stderr, "ismbench: host: \"%s\" is no IPv4 address\n", optarg);
+			exit(2);
 		case 'j':
 			o->json = true;
 			break;

@@ -30,6 +30,13 @@ struct ring *link_new_rings(void)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static struct in_addr host = { .s_addr = 0 };
+
+bool link_set_host(const char *address)
+{
+	return inet_pton(AF_INET, address, &host) == 1;
+}
+
 /* Loopback, or an abstract UNIX name made of the server's process id. */
 static socklen_t make_address(union address *a, enum transport t, uint16_t port, int server)
 {
@@ -37,7 +44,9 @@ static socklen_t make_address(union address *a, enum transport t, uint16_t port,
 	if (t == TRANSPORT_TCP) {
 		a->in.sin_family = AF_INET;
 		a->in.sin_port = htons(port);
-		a->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		a->in.sin_addr = host;
+		if (!host.s_addr)
+			a->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		return sizeof(a->in);
 	}
 	a->un.sun_family = AF_UNIX;

@@ -29,6 +29,9 @@ struct path_report {
 	uint64_t tcp_bytes;
 };
 
+/* The IPv4 address that TCP links use from now on, instead of 127.0.0.1. False: none. */
+bool link_set_host(const char *address);
+
 /* Two rings shared with later forks; NULL without memory. Never freed. */
 struct ring *link_new_rings(void);
 

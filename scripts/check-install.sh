@@ -20,7 +20,7 @@ fail() { echo "check-install: $*"; exit 1; }
 DESTDIR="$dest" meson install -C "$build" --no-rebuild --quiet
 (cd "$dest" && find . -type f) | sort
 
-for f in bin/smc_run bin/smcss bin/smcd bin/smc_chk bin/smc_rnics bin/ismd \
+for f in bin/smc_run bin/smcss bin/smcd bin/smc_chk bin/smc_rnics bin/smc_pnet bin/ismd \
 	lib/openism/libsmc-preload.so include/openism/openism.h share/man/man8/smc_run.8; do
 	[ -e "$dest$prefix/$f" ] || [ -e "$dest$prefix/$f.gz" ] || fail "$f is not installed"
 done

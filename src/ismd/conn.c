@@ -176,8 +176,13 @@ void conn_show_hint(struct ismd *d, struct conn *c)
 		return;
 	sockid_mirror(&c->id.key, &mirror);
 	m = index_find_pair(d, &mirror);
-	if (!m || m == c || m->state != CONN_PENDING || (has_power(c) && has_power(m)))
+	if (!m || m == c || m->state != CONN_PENDING)
 		return;
+	if (has_power(c) && has_power(m)) {
+		if (m->peer_reason) /* not any more */
+			conn_show_pending(d, m);
+		return;
+	}
 	/* both off: SMC's client is the one that says so */
 	off = has_power(c) || (!has_power(m) && conn_is_server(c)) ? m : c;
 	on = off == c ? m : c;

@@ -247,8 +247,10 @@ bool tc_segment(struct tc *c, struct tc_segment *s)
 	unsigned nfds;
 
 	if (tc_receive(c->ctl, &s->msg, sizeof(s->msg), fds, &nfds) != sizeof(s->msg) ||
-	    s->msg.head.type != FAB_MSG_SEGMENT || s->msg.status || nfds != 2)
+	    s->msg.head.type != FAB_MSG_SEGMENT || s->msg.status || (nfds != 2 && nfds != 3))
 		return false;
+	if (nfds == 3) /* between users: a vector to sleep on */
+		close(fds[2]);
 	s->memfd = fds[0];
 	s->vector = fds[1];
 	s->map = mmap(NULL, s->msg.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->memfd, 0);
