@@ -190,11 +190,11 @@ void conn_show_hint(struct ismd *d, struct conn *c)
 	show(on, FAB_REASON_PEERDECL, FAB_REASON_NOSMCDEV);
 }
 
+/* The vector is not rung: it is a file that others have as well, and they could make
+ * the write block. What wakes the other end is its TCP socket. */
 void conn_mark_aborted(struct ismd *d, struct conn *c)
 {
 	struct conn *mate;
-	uint64_t one = 1;
-	int vector;
 
 	if (c->state != CONN_MATCHED || !c->seg)
 		return;
@@ -204,10 +204,6 @@ void conn_mark_aborted(struct ismd *d, struct conn *c)
 	atomic_fetch_or(&segment_dmb(c->seg, c->slot, !c->side)->cdc_flags,
 	                FAB_CDC_CONN_CLOSED | FAB_CDC_CONN_ABORT);
 	atomic_fetch_or(&c->seg->map->side[!c->side].ready, (uint64_t)1 << c->slot);
-	/* non-blocking: a counter that is full wakes its reader as well */
-	vector = lgr_vector(c->seg->lgr, !c->side);
-	if (vector >= 0 && write(vector, &one, sizeof(one)) < 0)
-		log_debug("link group 0x%x: vector is full", c->seg->lgr->id);
 }
 
 void conn_add_counters(const struct conn *c, struct counters *sum)

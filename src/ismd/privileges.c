@@ -86,9 +86,9 @@ static const char *const allowed[] = {
 	"timerfd_gettime", "nanosleep", "clock_nanosleep", "clock_gettime", "clock_getres",
 	"gettimeofday", "time", "sched_yield",
 	/* descriptors and what they hold */
-	"read", "readv", "pread64", "write", "writev", "pwrite64", "lseek", "close", "close_range",
-	"dup", "dup2", "dup3", "fcntl", "flock", "pipe2", "fsync", "fdatasync", "memfd_create",
-	"fallocate", "ftruncate", "fstat", "fstatfs", "statx",
+	"read", "readv", "pread64", "preadv2", "write", "writev", "pwrite64", "lseek", "close",
+	"close_range", "dup", "dup2", "dup3", "fcntl", "flock", "pipe2", "fsync", "fdatasync",
+	"memfd_create", "fallocate", "ftruncate", "fstat", "fstatfs", "statx",
 	/* files: configuration, state, /proc, sockets' names */
 	"open", "openat", "stat", "lstat", "newfstatat", "statfs", "access", "faccessat",
 	"faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "mkdir", "mkdirat", "rmdir",

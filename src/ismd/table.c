@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "ismd/ismd.h"
@@ -239,16 +240,27 @@ static void process(struct ismd *d, struct table *t, uint32_t row, bool *waits)
 		row_process(d, t, row);
 }
 
+/*
+ * The bell's file is the client's as well, and O_NONBLOCK is a flag of the file: who
+ * takes it off must not put us to sleep.
+ */
+static void take_bell(struct table *t)
+{
+	uint64_t rung;
+	struct iovec iov = { &rung, sizeof(rung) };
+
+	if (preadv2(t->bell.fd, &iov, 1, -1, RWF_NOWAIT) < 0)
+		return; /* scheduled without a bell */
+}
+
 static void look(struct ismd *d, struct table *t)
 {
 	static uint32_t rows[ROWS_PER_TURN], old[ROWS_PER_TURN];
 	unsigned nold = t->nyoung;
-	uint64_t rung;
 	unsigned n;
 	bool more, waits = false;
 
-	if (read(t->bell.fd, &rung, sizeof(rung)) < 0)
-		rung = 0; /* -EAGAIN: scheduled without a bell */
+	take_bell(t);
 	if (nold)
 		memcpy(old, t->young, nold * sizeof(*old));
 	t->nyoung = 0;
