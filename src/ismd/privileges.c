@@ -181,10 +181,11 @@ static int add_bpf(scmp_filter_ctx ctx, bool with_proof)
 
 	if (r < 0 || !with_proof)
 		return r;
-	/* the last two take our own program away at the end; its pins are files */
+	/* The last three take our own programs away at the end. A bpffs that we had to
+	 * mount for their pins stays, empty, until "ismd --cleanup". */
 	return VALUES("bpf", 0, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
 	              BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_OBJ_GET_INFO_BY_FD,
-	              BPF_LINK_DETACH, BPF_PROG_DETACH);
+	              BPF_OBJ_GET, BPF_LINK_DETACH, BPF_PROG_DETACH);
 }
 
 /* Calls that are as good or bad as their arguments. */
