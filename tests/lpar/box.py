@@ -393,12 +393,11 @@ class Box:
         try:
             if clean and self.ismd and self.ismd.poll() is None:
                 self.stop_ismd()
-                check(not pins(self.rundir), "left in the kernel: " + " ".join(pins(self.rundir)))
+                check(not pins(self.rundir), lambda: f"left in the kernel: {pins(self.rundir)}")
         finally:
             if self.ismd and self.ismd.poll() is None:
                 self.kill_ismd()
-            subprocess.run([os.path.join(BINDIR, "ismd"), "--cleanup"], env=self.env,
-                           stdout=subprocess.DEVNULL)
+            cleanup(self.env)
             netns_end()
             if not clean:
                 print("# ismd's log:")
@@ -418,7 +417,17 @@ def pin_dirs(rundir):
 
 
 def pins(rundir):
-    return [d for d in pin_dirs(rundir) if os.path.isdir(d)]
+    """What is pinned. The place itself may stay: an ismd that has given up its rights
+    cannot unmount it. Names with a dot are the kernel's."""
+    return [os.path.join(d, name) for d in pin_dirs(rundir) if os.path.isdir(d)
+            for name in os.listdir(d) if "." not in name]
+
+
+def cleanup(env):
+    text = run(os.path.join(BINDIR, "ismd"), "--cleanup", env=env)
+    left = [d for d in pin_dirs(env["ISM_RUNTIME_DIR"]) if os.path.exists(d)]
+    check(not left, f"ismd --cleanup leaves {left}")
+    return text
 
 
 @contextlib.contextmanager

@@ -27,28 +27,24 @@ def stays_tcp(a_more, b_more, client, server, more=""):
         check(not x.request(op="linkgroups")["linkgroups"], "there is a link group")
 
 
-# A namespace without power sends and answers no option. So nobody knows at the other end
-# that there is SMC at all, and why it is not used: "no SMC there" is what it says.
-
-
 @case
 def client_without_function():
-    stays_tcp(OFF, "", (NO_DEVICE, 0), (NO_PEER, 0))
+    stays_tcp(OFF, "", (NO_DEVICE, 0), (DECLINED, NO_DEVICE))
 
 
 @case
 def server_without_function():
-    stays_tcp("", OFF, (NO_PEER, 0), (NO_DEVICE, 0))
+    stays_tcp("", OFF, (DECLINED, NO_DEVICE), (NO_DEVICE, 0))
 
 
 @case
 def both_without_function():
-    stays_tcp(OFF, OFF, (NO_DEVICE, 0), (NO_DEVICE, 0))
+    stays_tcp(OFF, OFF, (NO_DEVICE, 0), (DECLINED, NO_DEVICE))
 
 
 @case
 def power_off_in_the_configuration():
-    stays_tcp("", 'functions = ( { fid = 1; power = "off"; } );', (NO_PEER, 0),
+    stays_tcp("", 'functions = ( { fid = 1; power = "off"; } );', (DECLINED, NO_DEVICE),
               (NO_DEVICE, 0))
 
 
@@ -141,14 +137,14 @@ def switched_off_by_root_of_the_lpar():
         code, said = x.tool("smc_rnics", "-d", "1", "-N", "a", netns=b, ok=False)
         check(code != 0, f"root of b switches a off: {said}")
         x.tool("smc_rnics", "-d", "1", netns=b)
-        client.connect(server, "10.7.0.2", 7000).is_tcp((NO_PEER, 0), (NO_DEVICE, 0),
+        client.connect(server, "10.7.0.2", 7000).is_tcp((DECLINED, NO_DEVICE), (NO_DEVICE, 0),
                                                          alone=False)
         before.echo(100000)  # what runs goes on
         before.by_ring(600000)
         x.tool("smc_rnics", "-e", "1", netns=b)
         client.connect(server, "10.7.0.2", 7000).is_smc()
         x.tool("smc_rnics", "-d", "1", "-N", "a")  # root of the box may
-        client.connect(server, "10.7.0.2", 7000).is_tcp((NO_DEVICE, 0), (NO_PEER, 0),
+        client.connect(server, "10.7.0.2", 7000).is_tcp((NO_DEVICE, 0), (DECLINED, NO_DEVICE),
                                                          alone=False)
 
 
@@ -157,7 +153,7 @@ def switched_off_before_anything_ran():
     text, a, b = two_lpars()
     with box(text) as x:
         x.tool("smc_rnics", "-d", "1", netns=a)
-        pair(x, a, b).is_tcp((NO_DEVICE, 0), (NO_PEER, 0))
+        pair(x, a, b).is_tcp((NO_DEVICE, 0), (DECLINED, NO_DEVICE))
 
 
 @case
