@@ -203,8 +203,10 @@ static void segment_free(struct ismd *d, struct segment *s)
 			discharge(d, s);
 	for (unsigned i = 0; i < 2; i++)
 		s->lgr->user[i]->segments--;
-	/* a process that never lets go of its mapping keeps no memory with it */
-	fallocate(s->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)s->bytes);
+	/* a process that never lets go of its mapping keeps no memory with it; but what runs
+	 * goes on when it is us who leave */
+	if (!d->leaving)
+		fallocate(s->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)s->bytes);
 	map_del(&d->segments, &s->ent);
 	list_del(&s->link);
 	s->lgr->nsegments--;
