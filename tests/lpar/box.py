@@ -133,6 +133,10 @@ class Conn:
     def close(self):
         self.client.ask(f"close {self.name}")
 
+    def stat(self):
+        """What the library says at the client's end: (mode, reason, bytes by ring)."""
+        return tuple(map(int, self.client.ask(f"stat {self.name}").split()))
+
     def rows(self):
         """(client's, server's) row, None if not listed."""
         client = server = None
@@ -221,12 +225,19 @@ class End:
             raise Failure(f"{self}: no answer within {seconds} s")
         return self.p.stdout.readline().decode().strip()
 
-    def ask(self, line, seconds=20):
+    def tell(self, line):
+        self.told = line
         self.p.stdin.write(line.encode() + b"\n")
         self.p.stdin.flush()
+
+    def answer(self, seconds=20):
         answer = self.read(seconds)
-        check(answer.startswith("ok"), f"{self}: {line}: {answer}")
+        check(answer.startswith("ok"), f"{self}: {self.told}: {answer}")
         return answer[3:]
+
+    def ask(self, line, seconds=20):
+        self.tell(line)
+        return self.answer(seconds)
 
     def listen(self, addr, port):
         self.ask(f"listen {addr} {port}")

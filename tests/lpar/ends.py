@@ -5,15 +5,27 @@ listen ADDRESS PORT                   echoes whatever comes, to its end
 connect NAME ADDRESS PORT [OWNPORT]   answers "ok OWNPORT"
 echo NAME N                           N bytes there and back, content compared
 close NAME
+stat NAME                             answers "ok MODE REASON SENT", as openism_stat()
+storm ADDRESS PORT SECONDS            connect, echo, close, over and over: "ok TIMES"
 
 Each is answered with "ok" or "error TEXT".
 """
 
+import ctypes
 import hashlib
 import socket
 import struct
 import sys
 import threading
+import time
+
+
+class Stat(ctypes.Structure):
+    """struct openism_stat"""
+    _fields_ = [(n, ctypes.c_uint32) for n in
+                ("size", "mode", "reason", "peer_reason", "tx_path", "rx_path")] + \
+               [(n, ctypes.c_uint64) for n in
+                ("tx_smc_bytes", "rx_smc_bytes", "tx_tcp_bytes", "rx_tcp_bytes")]
 
 
 def data(n, seed):
@@ -83,6 +95,23 @@ class Program:
 
     def close(self, name):
         self.conns.pop(name).close()
+
+    def stat(self, name):
+        st = Stat(ctypes.sizeof(Stat))
+        me = ctypes.CDLL(None)
+        assert me.openism_stat(self.conns[name].fileno(), ctypes.byref(st)) == 0
+        return f"{st.mode} {st.reason} {st.tx_smc_bytes}"
+
+    def storm(self, address, port, seconds):
+        end, n = time.monotonic() + float(seconds), 0
+        while time.monotonic() < end:
+            n += 1
+            self.connect("storm", address, port)
+            for size in (1, 5000, 100):
+                self.echo("storm", size)
+                time.sleep(0.004 if n % 2 else 0)  # every other one is there to be looked at
+            self.close("storm")
+        return n
 
 
 def main():

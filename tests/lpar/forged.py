@@ -113,7 +113,7 @@ def pids_of_a_client():
 
 @case
 def scribbled_rows():
-    attack("scribble", 1)
+    attack("scribble", 1, where=("sv",))
 
 
 @case
