@@ -14,6 +14,7 @@
  *   <- WELCOME  table, bell, vector
  *   <- SEGMENT  segment memfd, peer's vector, own vector?   (pushed, before the
  *                                 row says MATCHED; or the answer to GET_SEGMENT)
+ *   <- FORGET                     a link group is over: nobody uses its segments
  *   -> GET_SEGMENT                a forked child asks for a segment whose row
  *                                 it sees
  *   -> CLAIM_FD socket            where table.pass_fds says so
@@ -43,6 +44,7 @@ enum fab_msg_type {
 	FAB_MSG_CLAIM_FD = 5,
 	FAB_MSG_REQUEST = 6,
 	FAB_MSG_REPLY = 7,
+	FAB_MSG_FORGET = 8,
 };
 
 struct fab_msg_head {
@@ -96,6 +98,12 @@ struct fab_msg_get_segment {
 	struct fab_msg_head head;
 	uint32_t seg_id;
 	uint32_t side;
+};
+
+struct fab_msg_forget {
+	struct fab_msg_head head;
+	uint32_t lgr_id;
+	uint32_t pad;
 };
 
 /* fds: the socket */

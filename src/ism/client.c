@@ -134,6 +134,10 @@ static void dispatch(const void *buf, size_t len, int fds[FDPASS_MAX], unsigned 
 		segment_arrived(buf, fds[0], fds[1], nfds == 3 ? fds[2] : -1);
 		return;
 	}
+	if (h->type == FAB_MSG_FORGET && len == sizeof(struct fab_msg_forget) && nfds == 0) {
+		segment_forget(((const struct fab_msg_forget *)buf)->lgr_id);
+		return;
+	}
 refuse:
 	while (nfds)
 		sys_close(fds[--nfds]);

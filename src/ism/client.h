@@ -37,8 +37,13 @@ int client_send(const void *msg, unsigned len, const int *fds, unsigned nfds);
 /* A SEGMENT message arrived; takes the descriptors. Lock held. */
 void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector, int own_vector);
 
-/* One more vector to sleep on; takes it over. Lock held. False: no room. */
-bool vector_add(int vector);
+/* A FORGET arrived. Lock held. */
+void segment_forget(uint32_t lgr_id);
+
+/* One more vector to sleep on; takes it over. Its place, or -1: no room. Lock held. */
+int vector_add(int vector);
+/* Not any more. Lock held. */
+void vector_drop(int place);
 
 /* A WELCOME arrived; takes the descriptors. Lock held. */
 void table_arrived(const struct fab_msg_welcome *m, int memfd, int bell, int vector);

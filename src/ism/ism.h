@@ -30,7 +30,11 @@ struct ism_table {
 	_Atomic bool dead; /* its ismd is gone */
 };
 
-/* A link group segment, mapped once and for the life of the process. */
+/*
+ * A link group segment, mapped once. It is unmapped some time after ismd has said that
+ * no connection uses its link group any more: a pointer to it is good as long as the
+ * row that it was found by is not CLOSED.
+ */
 struct ism_segment {
 	uint32_t id;
 	uint32_t lgr_id;
@@ -41,6 +45,7 @@ struct ism_segment {
 	uint32_t dmb_bytes;
 	privfd_t *peer_vector;            /* rings the peer process */
 	struct ism_segment *_Atomic next; /* list of all, newest first */
+	uint64_t over_ns;                 /* when its link group ended */
 };
 
 /* This process's pid (follows fork). */
@@ -73,9 +78,6 @@ void ism_row_dirty(struct ism_table *t, struct fab_row *row);
  */
 struct ism_segment *ism_segment_get(uint32_t seg_id, uint32_t side, bool ask);
 
-/* Head of the list of all segments. No locks. */
-struct ism_segment *ism_segments(void);
-
 /* Hand ismd the socket of a row whose table says pass_fds. */
 void ism_claim_fd(struct ism_table *t, struct fab_row *row, int fd);
 
@@ -86,11 +88,18 @@ void ism_ring(const struct ism_segment *seg);
 void ism_ring_self(void);
 
 /*
- * Vectors that may be rung for this process: the own one and those inherited.
- * Register each, edge-triggered, in the epoll instance that a thread sleeps in;
- * ism_vector_count() grows when there are new ones. Never read them.
+ * Vectors that may be rung for this process: the own one, those inherited, and those
+ * of link groups with other users' processes. Register each, edge-triggered, in the
+ * epoll instance that a thread sleeps in. Never read them.
+ *
+ * They come and go: ism_vector_changes() counts the changes that added one, and
+ * ism_vector_of_change() is the descriptor that change number @change (0 is the first)
+ * added, or -1. Of changes longer ago than ISM_VECTORS nothing is known; then all of
+ * ism_vector() from 0 to ISM_VECTORS - 1 are to be looked at (-1: none there).
  */
-unsigned ism_vector_count(void);
+#define ISM_VECTORS 4096u
+uint32_t ism_vector_changes(void);
+int ism_vector_of_change(uint32_t change);
 int ism_vector(unsigned i);
 
 /* fork(): take and drop the client lock around it; in the child start afresh. */

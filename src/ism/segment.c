@@ -17,15 +17,21 @@
 
 #define HASH 1024u
 
-struct lgr { /* one peer process: its vector serves all segments of the group */
-	uint32_t id;
+#define QUARANTINE_NS 2000000000ull /* no call is so late */
+
+struct lgr {         /* one peer process: its vector serves all segments of the group */
+	uint32_t id; /* 0: free to be used again */
 	privfd_t vector;
+	int own; /* place of the vector that we sleep on for it, -1: the process's own */
 	struct lgr *next;
 };
 
 static struct ism_segment *_Atomic by_id[HASH]; /* newest of each bucket */
 static struct ism_segment *_Atomic all;
 static struct lgr *lgrs;
+/* Segments of groups that are over: first still mapped, in the order of their end, then
+ * free to be used again. */
+static struct ism_segment *over_head, *over_tail, *unused;
 
 /* The library must not enter the program's allocator: pages of our own. */
 static void *page_alloc(size_t bytes)
@@ -50,31 +56,111 @@ static void *page_alloc(size_t bytes)
 	return p;
 }
 
+static struct lgr *lgr_find(uint32_t id)
+{
+	struct lgr *l = lgrs;
+
+	while (l && l->id != id)
+		l = l->next;
+	return l;
+}
+
+static void refuse_vectors(int vector, int own)
+{
+	sys_close(vector);
+	if (own >= 0)
+		sys_close(own);
+}
+
 /* @own: a vector of ours for this group alone, or -1. */
 static privfd_t *lgr_vector(uint32_t lgr_id, int vector, int own)
 {
-	struct lgr *l;
+	struct lgr *l = lgr_find(lgr_id);
 
-	for (l = lgrs; l; l = l->next)
-		if (l->id == lgr_id && atomic_load(&l->vector) >= 0) {
-			sys_close(vector);
-			if (own >= 0)
-				sys_close(own);
-			return &l->vector;
+	if (l && atomic_load(&l->vector) >= 0) {
+		refuse_vectors(vector, own);
+		return &l->vector;
+	}
+	l = lgr_find(0);
+	if (!l) {
+		l = page_alloc(sizeof(*l));
+		if (l) {
+			l->next = lgrs;
+			lgrs = l;
 		}
-	l = page_alloc(sizeof(*l));
-	if (!l || (own >= 0 && !vector_add(own))) {
+	}
+	if (!l) {
+		refuse_vectors(vector, own);
+		return NULL;
+	}
+	l->own = own >= 0 ? vector_add(own) : -1;
+	if (own >= 0 && l->own < 0) {
 		sys_close(vector);
-		if (!l && own >= 0)
-			sys_close(own);
+		return NULL;
+	}
+	if (privfd_adopt(vector, &l->vector) < 0) {
+		if (l->own >= 0)
+			vector_drop(l->own);
 		return NULL;
 	}
 	l->id = lgr_id;
-	if (privfd_adopt(vector, &l->vector) < 0)
-		return NULL;
-	l->next = lgrs;
-	lgrs = l;
 	return &l->vector;
+}
+
+/* What ended long ago is unmapped, and its objects may be used again. */
+static void clear_quarantine(void)
+{
+	uint64_t now = sys_now_ns();
+
+	while (over_head && over_head->over_ns + QUARANTINE_NS < now) {
+		struct ism_segment *s = over_head;
+
+		over_head = atomic_load(&s->next);
+		munmap(s->base, s->bytes);
+		atomic_store(&s->next, unused);
+		unused = s;
+	}
+	if (!over_head)
+		over_tail = NULL;
+}
+
+/* Out of the list. Who reads it at this moment goes on from @s to a list of ended ones,
+ * and finds nothing there: ids are not used twice. */
+static void segment_unlink(struct ism_segment *s)
+{
+	struct ism_segment *_Atomic *at = &all;
+
+	while (atomic_load(at) != s)
+		at = &atomic_load(at)->next;
+	atomic_store(at, atomic_load(&s->next));
+	if (atomic_load(&by_id[s->id % HASH]) == s)
+		atomic_store(&by_id[s->id % HASH], NULL);
+	s->over_ns = sys_now_ns();
+	atomic_store(&s->next, NULL);
+	if (over_tail)
+		atomic_store(&over_tail->next, s);
+	else
+		over_head = s;
+	over_tail = s;
+}
+
+void segment_forget(uint32_t lgr_id)
+{
+	struct lgr *l = lgr_id ? lgr_find(lgr_id) : NULL;
+	struct ism_segment *s, *next;
+
+	clear_quarantine();
+	for (s = atomic_load(&all); s; s = next) {
+		next = atomic_load(&s->next);
+		if (s->lgr_id == lgr_id)
+			segment_unlink(s);
+	}
+	if (!l)
+		return;
+	privfd_close(&l->vector);
+	if (l->own >= 0)
+		vector_drop(l->own);
+	l->id = 0;
 }
 
 /* @h is a private copy of the segment's head. */
@@ -92,8 +178,12 @@ static bool segment_valid(const struct fab_segment *h, const struct fab_msg_segm
 static struct ism_segment *segment_publish(const struct fab_segment *copy, void *base,
                                            uint64_t bytes, privfd_t *peer)
 {
-	struct ism_segment *s = page_alloc(sizeof(*s));
+	struct ism_segment *s = unused;
 
+	if (s)
+		unused = atomic_load(&s->next);
+	else
+		s = page_alloc(sizeof(*s));
 	if (!s)
 		return NULL;
 	s->id = copy->seg_id;
@@ -123,19 +213,13 @@ static struct ism_segment *lookup(uint32_t id)
 	return NULL;
 }
 
-static void refuse_vectors(int vector, int own)
-{
-	sys_close(vector);
-	if (own >= 0)
-		sys_close(own);
-}
-
 void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector, int own_vector)
 {
 	struct fab_segment copy;
 	void *base = MAP_FAILED;
 	privfd_t *peer;
 
+	clear_quarantine();
 	if (m->status == 0 && !lookup(m->seg_id) && m->bytes >= FAB_SEG_SLOTS_OFFSET &&
 	    client_memfd_ok(memfd, m->bytes))
 		base = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
@@ -174,11 +258,6 @@ struct ism_segment *ism_segment_get(uint32_t seg_id, uint32_t side, bool ask)
 	}
 	pthread_mutex_unlock(&ism_client.lock);
 	return s;
-}
-
-struct ism_segment *ism_segments(void)
-{
-	return atomic_load_explicit(&all, memory_order_acquire);
 }
 
 void ism_ring(const struct ism_segment *seg)

@@ -10,16 +10,19 @@
 #include "ism/client.h"
 
 /* One table per ismd this process has met; each restart adds one. */
-#define MAX_TABLES 32
+#define MAX_TABLES 128
 
 static struct ism_table tables[MAX_TABLES];
 static unsigned ntables;
-/* One for each table, and one for each link group with another user's process. */
-#define MAX_VECTORS 4096
-
-static privfd_t vectors[MAX_VECTORS];
-static _Atomic unsigned nvectors;
-static _Atomic int self = -1; /* which of them is this process's own */
+/*
+ * Vectors have a place each, places are used again. Sleepers follow by a log of the
+ * changes, since they cannot see that a place below their count has another vector now.
+ */
+static privfd_t vectors[ISM_VECTORS];
+static unsigned nplaces;
+static _Atomic uint16_t changed[ISM_VECTORS]; /* place, by change */
+static _Atomic uint32_t nchanges;
+static _Atomic int self = -1; /* the place of this process's own */
 
 static struct ism_table *table_by_id(uint32_t id)
 {
@@ -52,23 +55,41 @@ static struct ism_table *table_map(const struct fab_msg_welcome *m, int memfd)
 	return t;
 }
 
-bool vector_add(int vector)
+static int free_place(void)
 {
-	unsigned n = atomic_load(&nvectors);
+	for (unsigned i = 0; i < nplaces; i++)
+		if (atomic_load(&vectors[i]) < 0)
+			return (int)i;
+	return nplaces < ISM_VECTORS ? (int)nplaces : -1;
+}
 
-	if (n == MAX_VECTORS) {
+int vector_add(int vector)
+{
+	int place = free_place();
+	uint32_t n = atomic_load(&nchanges);
+
+	if (place < 0) {
 		sys_close(vector);
-		return false;
+		return -1;
 	}
-	if (privfd_adopt(vector, &vectors[n]) < 0)
-		return false;
-	atomic_store(&nvectors, n + 1);
-	return true;
+	if (privfd_adopt(vector, &vectors[place]) < 0)
+		return -1;
+	if ((unsigned)place == nplaces)
+		nplaces++;
+	atomic_store(&changed[n % ISM_VECTORS], (uint16_t)place);
+	atomic_store(&nchanges, n + 1);
+	return place;
+}
+
+void vector_drop(int place)
+{
+	privfd_close(&vectors[place]);
 }
 
 void table_arrived(const struct fab_msg_welcome *m, int memfd, int bell, int vector)
 {
 	struct ism_table *t = NULL;
+	int own;
 
 	if (m->status == FAB_WELCOME_OK && m->layout == FAB_LAYOUT_VERSION) {
 		t = table_by_id(m->table_id);
@@ -86,9 +107,10 @@ void table_arrived(const struct fab_msg_welcome *m, int memfd, int bell, int vec
 		sys_close(vector);
 		return;
 	}
-	if (!vector_add(vector))
+	own = vector_add(vector);
+	if (own < 0)
 		return;
-	atomic_store(&self, (int)atomic_load(&nvectors) - 1);
+	atomic_store(&self, own);
 	ism_client.family_id = t->id;
 	atomic_store_explicit(&ism_client.table, t, memory_order_release);
 }
@@ -139,14 +161,22 @@ void ism_row_dirty(struct ism_table *t, struct fab_row *row)
 	}
 }
 
-unsigned ism_vector_count(void)
+uint32_t ism_vector_changes(void)
 {
-	return atomic_load_explicit(&nvectors, memory_order_acquire);
+	return atomic_load_explicit(&nchanges, memory_order_acquire);
 }
 
+int ism_vector_of_change(uint32_t change)
+{
+	return atomic_load(&vectors[atomic_load(&changed[change % ISM_VECTORS])]);
+}
+
+/* Places that were never used hold 0, which is nobody's vector. */
 int ism_vector(unsigned i)
 {
-	return atomic_load(&vectors[i]);
+	int fd = atomic_load(&vectors[i]);
+
+	return fd > 0 ? fd : -1;
 }
 
 void ism_ring_self(void)

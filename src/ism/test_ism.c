@@ -84,7 +84,7 @@ static void a_good_segment_is_taken(void **state)
 
 	assert_true(is_taken(&h));
 	s = ism_segment_get(h.seg_id, 1, false);
-	assert_ptr_equal(s, ism_segments());
+	assert_non_null(s);
 	assert_int_equal(s->nslots, 2);
 	assert_int_equal(s->dmb_bytes, FAB_DMB_MIN_BYTES);
 	assert_true(s->bytes == bytes_for(&h));
@@ -102,9 +102,31 @@ static void a_segment_comes_once(void **state)
 	struct ism_segment *s;
 
 	assert_true(is_taken(&h));
-	s = ism_segments();
+	s = ism_segment_get(h.seg_id, 1, false);
 	assert_true(is_taken(&h)); /* the second one was closed */
-	assert_ptr_equal(s, ism_segments());
+	assert_ptr_equal(s, ism_segment_get(h.seg_id, 1, false));
+}
+
+/* A group that is over: not found any more, its vector closed, its place used again. */
+static void a_group_is_forgotten(void **state)
+{
+	struct fab_segment h = good_head();
+	struct ism_segment *s;
+	privfd_t *vector;
+
+	assert_true(is_taken(&h));
+	s = ism_segment_get(h.seg_id, 1, false);
+	vector = s->peer_vector;
+	segment_forget(h.lgr_id + 1);
+	assert_ptr_equal(ism_segment_get(h.seg_id, 1, false), s);
+	segment_forget(h.lgr_id);
+	assert_null(ism_segment_get(h.seg_id, 1, false));
+	assert_int_equal(*vector, -1);
+	s->base[FAB_SEG_SLOTS_OFFSET] = 1; /* a late call may still look */
+	h.seg_id++;
+	assert_true(is_taken(&h));
+	assert_ptr_equal(ism_segment_get(h.seg_id, 1, false)->peer_vector, vector);
+	segment_forget(h.lgr_id);
 }
 
 /* What is used later is a copy: the peer's scribbling does not reach it. */
@@ -216,7 +238,7 @@ static void forget_copies(void)
 
 static void a_hostile_table_is_refused(void **state)
 {
-	unsigned n = ism_vector_count();
+	uint32_t n = ism_vector_changes();
 	struct fab_table h = table_head();
 
 	for (int i = 0; i < 6; i++) {
@@ -229,7 +251,7 @@ static void a_hostile_table_is_refused(void **state)
 		                         i == 5 ? FAB_WELCOME_QUOTA : FAB_WELCOME_OK));
 		forget_copies();
 	}
-	assert_int_equal(ism_vector_count(), n);
+	assert_int_equal(ism_vector_changes(), n);
 }
 
 static struct ism_table *fresh_table(void)
@@ -249,11 +271,11 @@ static uint64_t taken_from(int fd)
 
 static void a_table_brings_a_vector(void **state)
 {
-	unsigned n = ism_vector_count();
+	uint32_t n = ism_vector_changes();
 	struct ism_table *t = fresh_table();
 
-	assert_int_equal(ism_vector_count(), n + 1);
-	assert_true(privfd_is(ism_vector(n)) && privfd_is(t->bell));
+	assert_int_equal(ism_vector_changes(), n + 1);
+	assert_true(privfd_is(ism_vector_of_change(n)) && privfd_is(t->bell));
 	ism_ring_self();
 	assert_true(taken_from(vector_fd) == 1);
 	forget_copies();
@@ -474,6 +496,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_segment_is_taken),
 		cmocka_unit_test(a_segment_comes_once),
+		cmocka_unit_test(a_group_is_forgotten),
 		cmocka_unit_test(a_head_is_read_once),
 		cmocka_unit_test(a_hostile_head_is_refused),
 		cmocka_unit_test(a_segment_too_small_for_its_slots_is_refused),

@@ -182,6 +182,7 @@ struct lgr {
 	uint32_t id;
 	struct proc *proc[2]; /* by side; NULL once it is gone */
 	struct user *user[2]; /* by side, with references */
+	uint32_t table_id[2]; /* the families', which may outlive the processes */
 	uint64_t gid[2];      /* of the functions, by side */
 	uint16_t chid;
 	uint16_t vlan;

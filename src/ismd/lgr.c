@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ismd/client.h"
 #include "ismd/ismd.h"
 #include "ismd/lpar.h"
+#include "ismd/table.h"
 
 uint32_t lgr_round_dmb(uint32_t want)
 {
@@ -125,6 +127,7 @@ static struct lgr *lgr_new(struct ismd *d, struct proc *a, struct proc *b,
 		g->gid[i] = (i ? fb : fa)->gid;
 		g->ring[i] = g->listen[i] = -1;
 		g->user[i] = g->proc[i]->user;
+		g->table_id[i] = g->proc[i]->table ? g->proc[i]->table->id : 0;
 		user_hold(g->user[i]);
 	}
 	g->chid = fa->conf.chid;
@@ -447,6 +450,27 @@ static void lgr_close(struct ismd *d, struct lgr *g)
 	g->closing = true;
 }
 
+/* Whoever of the family mapped its segments can let go of them. A message that is
+ * lost costs a mapping without memory. */
+static void tell_family(struct ismd *d, const struct lgr *g, unsigned side)
+{
+	struct fab_msg_forget m = {
+		.head = { FAB_WIRE_MAGIC, FAB_WIRE_VERSION, FAB_MSG_FORGET },
+		.lgr_id = g->id,
+	};
+	struct table *t = table_find(d, g->table_id[side]);
+
+	if (!t)
+		return;
+	list_each(it, next, &t->members)
+	{
+		struct proc *p = list_item(it, struct proc, link);
+
+		if (p->client)
+			client_send(p->client, &m, sizeof(m), NULL, 0);
+	}
+}
+
 void lgr_reap(struct ismd *d, struct lgr *g)
 {
 	if (g->nconns || (!g->closing && g->nsegments))
@@ -454,6 +478,9 @@ void lgr_reap(struct ismd *d, struct lgr *g)
 	lgr_close(d, g);
 	list_each(it, next, &g->segments) segment_free(d, list_item(it, struct segment, link));
 	log_debug("link group 0x%x: freed", g->id);
+	tell_family(d, g, 0);
+	if (g->table_id[1] != g->table_id[0])
+		tell_family(d, g, 1);
 	list_del(&g->link);
 	lgr_free(d, g);
 }

@@ -53,11 +53,6 @@ struct ism_segment *ism_segment_get(uint32_t seg_id, uint32_t side, bool ask)
 	return making && seg_id == SEG_ID && side < 2 ? &making->side[side].seg : NULL;
 }
 
-struct ism_segment *ism_segments(void)
-{
-	return NULL;
-}
-
 void ism_claim_fd(struct ism_table *t, struct fab_row *row, int fd)
 {
 }

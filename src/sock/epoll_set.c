@@ -185,7 +185,7 @@ void epset_add_vectors(struct epobj *ep)
 {
 	int to = atomic_load(&ep->aux) >= 0 ? ep->aux : ep->fd;
 
-	if (ep->vectors < ism_vector_count())
+	if (ep->vectors != ism_vector_changes())
 		ep->vectors = wait_add_vectors(to, ep->vectors, (uint64_t)(uintptr_t)epset_slab);
 }
 
@@ -423,7 +423,7 @@ static void vectors_to_aux(struct epobj *ep)
 
 	if (aux < 0 || privfd_adopt(aux, &ep->aux) < 0)
 		return;
-	for (unsigned i = 0; i < ep->vectors; i++)
+	for (unsigned i = 0; i < ISM_VECTORS; i++)
 		if (ism_vector(i) >= 0)
 			sys_epoll_ctl(ep->fd, EPOLL_CTL_DEL, ism_vector(i), NULL);
 	ep->vectors = 0;

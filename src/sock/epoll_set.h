@@ -50,7 +50,7 @@ struct epobj {
 	int fd;
 	_Atomic unsigned nsmc;
 	_Atomic bool nested;  /* watched itself: the kernel's descriptor must fire */
-	unsigned vectors;     /* registered in the kernel instance, or in aux */
+	uint32_t vectors;     /* changes of them followed in the kernel instance, or in aux */
 	privfd_t aux;         /* nested: holds the vectors, so that their edges can be
 	                    * taken without touching the program's events */
 	_Atomic int sleepers; /* threads that are, or may be, in the kernel */

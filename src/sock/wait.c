@@ -24,8 +24,8 @@
  * must outlive the thread's own memory. */
 struct sleeper {
 	_Atomic bool used;
-	privfd_t ep; /* -1 = none */
-	unsigned vectors;
+	privfd_t ep;      /* -1 = none */
+	uint32_t vectors; /* changes of them that it has followed */
 	int32_t pid;
 	int life_fd; /* registered lifeline, -1 = none */
 	uint32_t life_events;
@@ -70,14 +70,21 @@ static struct sleeper *sleeper_take(void)
 	return NULL;
 }
 
-unsigned wait_add_vectors(int epfd, unsigned have, uint64_t data)
+uint32_t wait_add_vectors(int epfd, uint32_t seen, uint64_t data)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = data };
-	unsigned n = ism_vector_count();
+	uint32_t n = ism_vector_changes();
+	int fd;
 
-	for (; have < n; have++)
-		if (ism_vector(have) >= 0)
-			sys_epoll_ctl(epfd, EPOLL_CTL_ADD, ism_vector(have), &ev);
+	if (n - seen > ISM_VECTORS) { /* too long ago: all of them, those that are there say so */
+		for (unsigned i = 0; i < ISM_VECTORS; i++)
+			if ((fd = ism_vector(i)) >= 0)
+				sys_epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev);
+		return n;
+	}
+	for (; seen != n; seen++)
+		if ((fd = ism_vector_of_change(seen)) >= 0)
+			sys_epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev);
 	return n;
 }
 
@@ -105,7 +112,7 @@ static struct sleeper *sleeper_get(void)
 		w->vectors = 0;
 		w->life_fd = -1;
 	}
-	if (w->vectors < ism_vector_count())
+	if (w->vectors != ism_vector_changes())
 		w->vectors = wait_add_vectors(w->ep, w->vectors, DATA_VECTOR);
 	return w;
 }

@@ -42,8 +42,8 @@ void wait_vectors_clear(void);
  * blocking read; @timed: a time-out is set, then the kernel never restarts.) */
 bool wait_restarts(bool timed);
 
-/* Register this process's vectors in @epfd, from number @have on, edge-triggered
- * with @data. Returns how many are registered now. */
-unsigned wait_add_vectors(int epfd, unsigned have, uint64_t data);
+/* Register this process's vectors in @epfd, those of the changes from number @seen on,
+ * edge-triggered with @data. Returns how many changes there were. */
+uint32_t wait_add_vectors(int epfd, uint32_t seen, uint64_t data);
 
 #endif
