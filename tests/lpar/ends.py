@@ -126,4 +126,5 @@ def main():
             print(f"error {type(e).__name__} {e}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
