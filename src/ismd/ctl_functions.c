@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ISM functions: listed, switched, plugged and unplugged. */
+#include <ctype.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -130,14 +131,15 @@ static bool new_function(struct jsonout *j, const struct ctl_ask *a, struct conf
 	    (ctl_has(a->req, "chid") && !ctl_get_int(j, a->req, "chid", 0, 65535, &chid)) ||
 	    (ctl_has(a->req, "vlan") && !ctl_get_int(j, a->req, "vlan", 0, 4094, &vlan)))
 		return false;
-	if (!pnetid)
-		pnetid = "OPENISM";
-	if (!conf_pnetid_ok(pnetid)) {
+	memset(c, 0, sizeof(*c));
+	snprintf(c->pnetid, sizeof(c->pnetid), "%s", pnetid ? pnetid : "OPENISM");
+	for (char *p = c->pnetid; *p; p++) /* stored in upper case, as SMC does */
+		*p = (char)toupper((unsigned char)*p);
+	if (!conf_pnetid_ok(c->pnetid) ||
+	    strlen(c->pnetid) != strlen(pnetid ? pnetid : "OPENISM")) {
 		ctl_error(j, "usage", "pnetid: up to 16 of A-Z and 0-9 are expected");
 		return false;
 	}
-	memset(c, 0, sizeof(*c));
-	snprintf(c->pnetid, sizeof(c->pnetid), "%s", pnetid);
 	c->fid = (uint32_t)fid;
 	c->chid = (uint16_t)chid;
 	c->vlan = (uint16_t)vlan;

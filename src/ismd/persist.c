@@ -42,6 +42,7 @@ static struct json_object *functions_of(const struct lpar *l)
 		add(o, "chid", json_object_new_int(f->conf.chid));
 		add(o, "vlan", json_object_new_int(f->conf.vlan));
 		add(o, "pnetid", json_object_new_string(f->conf.pnetid));
+		add(o, "pnetid_conf", json_object_new_string(f->pnetid_conf));
 		add(o, "pnetid_user", json_object_new_boolean(f->pnetid_user));
 		add(o, "power", json_object_new_boolean(f->conf.power));
 		json_object_array_add(all, o);
@@ -190,8 +191,11 @@ static void load_function(struct ismd *d, struct lpar *l, struct json_object *o)
 		return;
 	snprintf(c.pnetid, sizeof(c.pnetid), "%s", string(o, "pnetid"));
 	f = lpar_function_add(d, l, &c);
-	if (f)
-		f->pnetid_user = flag(o, "pnetid_user", false);
+	if (!f)
+		return;
+	f->pnetid_user = flag(o, "pnetid_user", false);
+	if (conf_pnetid_ok(string(o, "pnetid_conf")))
+		snprintf(f->pnetid_conf, sizeof(f->pnetid_conf), "%s", string(o, "pnetid_conf"));
 }
 
 /* The functions as they were stored; the configuration's PNETIDs stay known. */
