@@ -126,6 +126,7 @@ class Conn:
     def __init__(self, client, name, server, port, lport):
         self.client, self.name, self.server = client, name, server
         self.port, self.lport = port, lport
+        self.server_port, self.server_rport = port, lport  # addresses may be translated
 
     def echo(self, n, seconds=20):
         self.client.ask(f"echo {self.name} {n}", seconds)
@@ -144,8 +145,8 @@ class Conn:
             if r["pid"] == self.client.pid and r["lport"] == self.lport \
                     and r["rport"] == self.port and r["role"] == "client":
                 client = r
-            if self.server and r["pid"] == self.server.pid and r["lport"] == self.port \
-                    and r["rport"] == self.lport and r["role"] == "server":
+            if self.server and r["pid"] == self.server.pid and r["lport"] == self.server_port \
+                    and r["rport"] == self.server_rport and r["role"] == "server":
                 server = r
         return client, server
 
