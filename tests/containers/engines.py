@@ -97,23 +97,26 @@ class Bwrap:
 class Oci:
     """runc or crun with a bundle of its own for each container."""
 
-    def __init__(self, program, *options):
+    # crun knows nothing of machines with both versions of cgroups: it is shown one
+    ONE_CGROUP = ["unshare", "--mount", "sh", "-c", "[ ! -d /sys/fs/cgroup/unified ] || "
+                  "mount --bind /sys/fs/cgroup/unified /sys/fs/cgroup; exec \"$@\"", "sh"]
+
+    def __init__(self, program, *options, prefix=()):
         self.name = program
-        self.options = options
+        self.program = [*prefix, program, *options]
         self.made = []
 
     def missing(self):
         if not shutil.which(self.name):
             return f"no {self.name} here"
         with tempfile.TemporaryDirectory(prefix="oism-test.") as path:
-            os.mkdir(os.path.join(path, "rootfs"))
+            os.makedirs(os.path.join(path, "rootfs", "dev"))
             with open(os.path.join(path, "config.json"), "w") as f:
                 json.dump(self.probe(), f)
-            p = subprocess.run([self.name, *self.options, "--root", f"{path}/state", "run",
+            p = subprocess.run([*self.program, "--root", f"{path}/state", "run",
                                 "--bundle", path, f"oism{os.getpid()}-probe"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, check=False)
-        # on cgroup v1 and mixed set-ups crun runs nothing
         return p.stderr.decode().strip().splitlines()[-1:] and p.returncode and \
             f"{self.name} does not run here: {p.stderr.decode().strip().splitlines()[-1]}"
 
@@ -130,7 +133,7 @@ class Oci:
         }
 
     def root(self, box):
-        return [self.name, *self.options, "--root", box.path(f"{self.name}-state")]
+        return [*self.program, "--root", box.path(f"{self.name}-state")]
 
     def bundle(self, box, name, config):
         path = box.path(name)
@@ -188,7 +191,8 @@ def as_user(command, uid=NOBODY):
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *command]
 
 
-ENGINES = [Bwrap(True), Bwrap(False), Oci("runc"), Oci("crun", "--cgroup-manager=disabled")]
+ENGINES = [Bwrap(True), Bwrap(False), Oci("runc"),
+           Oci("crun", "--cgroup-manager=disabled", prefix=Oci.ONE_CGROUP)]
 
 
 def engine(n):
