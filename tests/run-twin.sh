@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run-twin.sh plain|smc|smc-one PROGRAM [CASE...]: one twin test.
+# run-twin.sh plain|smc|smc-one|strangers PROGRAM [CASE...]: one twin test.
 #   plain    as it is, over TCP
 #   smc      under smc_run with a runtime directory of its own
 #   smc-one  the same with all cases in one process
+#   strangers  as smc, with vectors as between processes of different users
 # BINDIR names the directory with smc_run. Nothing may be left behind.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,9 +20,10 @@ plain)
 smc-one)
 	export TWIN_INPROCESS=1
 	;;
+strangers) export ISM_STRANGERS=1 ;;
 smc) ;;
 *)
-	echo "usage: run-twin.sh plain|smc|smc-one PROGRAM" >&2
+	echo "usage: run-twin.sh plain|smc|smc-one|strangers PROGRAM" >&2
 	exit 2
 	;;
 esac

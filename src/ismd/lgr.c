@@ -133,7 +133,7 @@ static struct lgr *lgr_new(struct ismd *d, struct proc *a, struct proc *b,
 	g->chid = fa->conf.chid;
 	g->vlan = fa->conf.vlan;
 	memcpy(g->pnetid, fa->conf.pnetid, sizeof(g->pnetid));
-	g->foreign = g->user[0] != g->user[1];
+	g->foreign = g->user[0] != g->user[1] || (d->opt.strangers && a != b);
 	if (g->foreign && make_vectors(g) < 0) {
 		lgr_free(d, g);
 		return NULL;

@@ -88,6 +88,7 @@ static void from_environment(struct options *o)
 		o->max_dmb_bytes = n, o->max_dmb_bytes_set = true;
 	if ((e = getenv("ISM_LOG")) && !strcmp(e, "1"))
 		o->log = true;
+	o->strangers = (e = getenv("ISM_STRANGERS")) && !strcmp(e, "1");
 	o->no_getfd = (e = getenv("ISM_NO_GETFD")) && !strcmp(e, "1");
 }
 

@@ -19,6 +19,7 @@ struct options {
 	uint32_t defer_us;
 	uint64_t max_dmbs;      /* device limit, two for each connection */
 	uint64_t max_dmb_bytes; /* committed memory of all segments */
+	bool strangers;         /* test aid: as if all processes were of different users */
 	bool no_getfd;          /* test aid: behave as if pidfd_getfd were forbidden */
 };
 
