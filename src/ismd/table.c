@@ -26,6 +26,7 @@
 #include "ismd/rows.h"
 
 #define MAX_TABLES 4096
+#define CONNS_BYTES (FAB_ROWS * sizeof(struct conn *))
 #define ROWS_PER_TURN 4096u
 #define CLAIM_WAIT_US 20000u /* between looks at a family that has used up its share */
 #define BELL_DELAY_US 500u   /* from a bell to the first look: a burst rings once */
@@ -75,12 +76,22 @@ static void release(struct ismd *d, struct table *t)
 		munmap(t->head, FAB_TABLE_BYTES);
 	if (t->memfd >= 0)
 		close(t->memfd);
-	free(t->conns);
+	if (t->conns)
+		munmap(t->conns, CONNS_BYTES);
 	free(t->young);
 	t->head = NULL;
 	t->rows = NULL;
 	t->conns = NULL;
 	loop_bury(&d->loop, &t->grave);
+}
+
+/* A mapping: most of it is never touched, and none of it stays in the heap. */
+static struct conn **conns_new(void)
+{
+	void *p = mmap(NULL, CONNS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	               0);
+
+	return p == MAP_FAILED ? NULL : p;
 }
 
 struct table *table_new(struct ismd *d)
@@ -97,7 +108,7 @@ struct table *table_new(struct ismd *d)
 		return NULL;
 	t->memfd = -1;
 	t->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	t->conns = calloc(FAB_ROWS, sizeof(*t->conns));
+	t->conns = conns_new();
 	list_init(&t->members);
 	list_init(&t->due_link);
 	t->id = ++d->next_table;
