@@ -88,8 +88,8 @@ static void release(struct ismd *d, struct table *t)
 /* A mapping: most of it is never touched, and none of it stays in the heap. */
 static struct conn **conns_new(void)
 {
-	void *p = mmap(NULL, CONNS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-	               0);
+	void *p =
+		mmap(NULL, CONNS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
