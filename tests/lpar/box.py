@@ -21,6 +21,7 @@ import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BINDIR = os.environ.get("BINDIR", os.path.join(HERE, "..", "..", "build", "bin"))
+BUILD = os.path.dirname(os.path.abspath(BINDIR))
 ENDS = os.path.join(HERE, "ends.py")
 PY = "/usr/bin/python3"
 NOBODY = 65534
@@ -413,7 +414,7 @@ class Box:
             netns_end()
             if not clean:
                 print("# ismd's log:")
-                print("".join(f"#   {line}\n" for line in self.log().splitlines()[-60:]), end="")
+                print("".join(f"#   {line}\n" for line in self.log().splitlines()[-int(os.environ.get("LPAR_LOG", "60")):]), end="")
             self.log_file.close()
             shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -12,12 +12,10 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
-from box import (BINDIR, HERE, NO_EID, NO_PEER, NOBODY, DECLINED, Failure, address, box, case,
+from box import (BUILD, NO_EID, NO_PEER, NOBODY, address, box, case,
                  check, lpar_text, main, netns_new, run)
 
-BUILD = os.path.dirname(os.path.abspath(BINDIR))
 LIAR = os.environ.get("LIAR", os.path.join(BUILD, "tests", "lpar-liar"))
 HELPER = os.environ.get("HELPER", os.path.join(BUILD, "tests", "lpar-helper"))
 LPARS = ("sv", "cl", "bad")
