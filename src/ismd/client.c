@@ -25,6 +25,23 @@
 
 static void on_readable(struct ismd *d, struct watch *w, uint32_t events);
 
+/* Without a mark it has no proof between namespaces, and goes on. */
+static void mark(struct ismd *d, struct client *c)
+{
+	static int said;
+	int r;
+
+	if (!d->proof)
+		return;
+	r = proof_client_add(d->proof, c->ident.pid, c->ident.cgroup);
+	c->marked = r == 0;
+	if (r == 0 || r == said)
+		return;
+	said = r;
+	log_event("pid %d: no SYN-option proof: cgroup %s: %s", (int)c->ident.pid, c->ident.cgroup,
+	          strerror(-r));
+}
+
 /* Who is it? In system mode the LPAR, its share and the marks depend on that. */
 static bool identify(struct ismd *d, struct client *c, struct lpar *via)
 {
@@ -48,7 +65,7 @@ static bool identify(struct ismd *d, struct client *c, struct lpar *via)
 	c->user->processes++;
 	c->counted = true;
 	netns_join(d, c);
-	c->marked = d->proof && proof_client_add(d->proof, c->ident.pid) == 0;
+	mark(d, c);
 	return true;
 }
 

@@ -107,7 +107,7 @@ static const char *const allowed[] = {
 	"restart_syscall",
 	/* questions about ourselves */
 	"getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid",
-	"getresgid", "getgroups", "getrlimit", "getrusage", "sysinfo", "uname", NULL
+	"getresgid", "getgroups", "capget", "getrlimit", "getrusage", "sysinfo", "uname", NULL
 };
 
 /* Nothing of ismd's, nor of its libraries': whoever calls these is not ismd. */
@@ -171,21 +171,22 @@ static int add_bits(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_
 	                        SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, mask, bits));
 }
 
-/* Maps are read and written; no program, map or attachment comes any more. */
+/* Maps are read and written. No program or map comes any more, nor another's, so what
+ * is attached (to cgroups that clients are in) can only be our own two. */
 static int add_bpf(scmp_filter_ctx ctx, bool with_proof)
 {
 	static const unsigned hostile[] = { BPF_PROG_LOAD, BPF_BTF_LOAD, BPF_PROG_ATTACH,
-		                            BPF_LINK_CREATE, BPF_RAW_TRACEPOINT_OPEN };
+		                            BPF_RAW_TRACEPOINT_OPEN, BPF_LINK_CREATE };
 	int r = add_values(ctx, SCMP_ACT_KILL_PROCESS, "bpf", 0, hostile,
-	                   sizeof(hostile) / sizeof(hostile[0]));
+	                   sizeof(hostile) / sizeof(hostile[0]) - with_proof);
 
 	if (r < 0 || !with_proof)
 		return r;
-	/* The last three take our own programs away at the end. A bpffs that we had to
-	 * mount for their pins stays, empty, until "ismd --cleanup". */
+	/* A link is made, pinned and ended; pins are removed like files. A bpffs that we
+	 * had to mount for them stays, empty, until "ismd --cleanup". */
 	return VALUES("bpf", 0, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
 	              BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_OBJ_GET_INFO_BY_FD,
-	              BPF_OBJ_GET, BPF_LINK_DETACH, BPF_PROG_DETACH);
+	              BPF_LINK_CREATE, BPF_OBJ_PIN, BPF_LINK_DETACH);
 }
 
 /* Calls that are as good or bad as their arguments. */

@@ -286,6 +286,8 @@ static int64_t timeout_ns(const struct ismd *d, uint64_t now)
 	}
 	if (leaves_when_idle(d) && d->idle_since_ns + d->opt.grace_ns < next)
 		next = d->idle_since_ns + d->opt.grace_ns;
+	if (d->proof && proof_due_ns(d->proof) < next)
+		next = proof_due_ns(d->proof);
 	if (next == UINT64_MAX)
 		return -1;
 	return next > now ? (int64_t)(next - now) : 0;
@@ -296,6 +298,8 @@ void service_work(struct ismd *d)
 	uint64_t now = loop_now_ns();
 
 	tables_run_due(d, now);
+	if (d->proof && now >= proof_due_ns(d->proof))
+		proof_tick(d->proof, now);
 	if (leaves_when_idle(d) && now >= d->idle_since_ns + d->opt.grace_ns)
 		try_to_leave(d);
 }

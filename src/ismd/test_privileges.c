@@ -39,6 +39,7 @@
 
 #include "base/fdpass.h"
 #include "ismd/privileges.h"
+#include "proof/proof.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -399,6 +400,40 @@ static int body_maps(void)
 	return 0;
 }
 
+/* Clients come and go in cgroups, and at the end nothing of it stays. */
+static int body_cgroups(void)
+{
+	struct proof *p;
+	char name[40], why[256];
+
+	snprintf(name, sizeof(name), "test-priv-%d", (int)getppid());
+	if (geteuid() != 0 || proof_open(&p, name, why, sizeof(why)) < 0)
+		return CANNOT_HERE;
+	NEED(drop(true) == 0);
+	NEED(proof_client_add(p, getpid(), "/") == 0);
+	NEED(proof_client_add(p, getpid(), "/no/such") == -ENOENT);
+	proof_client_del(p, getpid());
+	proof_tick(p, UINT64_MAX / 2);
+	NEED(proof_due_ns(p) == UINT64_MAX);
+	NEED(proof_client_add(p, getpid(), "/") == 0);
+	proof_close(p);
+	return 0;
+}
+
+static void test_cgroups(void **state)
+{
+	char name[40];
+	int status = in_child(body_cgroups);
+	int left;
+
+	snprintf(name, sizeof(name), "test-priv-%d", (int)getpid());
+	left = proof_cleanup(name);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_HERE)
+		skip();
+	assert_int_equal(status, 0);
+	assert_int_equal(left, 0);
+}
+
 /* --------------------------------------------------------- what does not any more */
 
 static int body_refused(void)
@@ -454,8 +489,8 @@ static int deadly_call(const char *name)
 		syscall(SYS_setuid, 0);
 	else if (!strcmp(name, "prog"))
 		bpf(BPF_PROG_LOAD, &a);
-	else if (!strcmp(name, "link"))
-		bpf(BPF_LINK_CREATE, &a);
+	else if (!strcmp(name, "attach"))
+		bpf(BPF_PROG_ATTACH, &a);
 	return 0;
 }
 
@@ -472,7 +507,7 @@ static int body_deadly(void)
 static void test_deadly(void **state)
 {
 	static const char *const names[] = { "execve", "ptrace", "mount", "unshare",
-		                             "module", "setuid", "prog",  "link" };
+		                             "module", "setuid", "prog",  "attach" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		int status;
@@ -532,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_other_client), cmocka_unit_test(test_unprivileged),
 		cmocka_unit_test(test_maps),         cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_override),  cmocka_unit_test(test_deadly),
+		cmocka_unit_test(test_cgroups),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

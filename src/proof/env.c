@@ -2,6 +2,12 @@
 /*
  * Everything about the machine that makes the proof impossible is found here before BPF
  * is asked, since BPF's own answer to all of it is EPERM.
+ *
+ * Pins belong into /sys/fs/bpf, which systemd mounts everywhere. ismd goes on to pin
+ * there while it serves, so under ProtectKernelTunables= its unit needs
+ * ReadWritePaths=/sys/fs/bpf; of cgroups it only opens directories to read. The mount
+ * of our own that takes its place elsewhere ends with a private mount namespace, and
+ * what was pinned with it: the next ismd begins anew then.
  */
 #define _GNU_SOURCE
 #include "proof/env.h"
@@ -50,12 +56,18 @@ static bool has_cap(const struct __user_cap_data_struct *data, unsigned cap)
 	return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap);
 }
 
-static int check_caps(struct why *w)
+static int read_caps(struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+
+	return syscall(SYS_capget, &header, data) < 0 ? -errno : 0;
+}
+
+static int check_caps(struct why *w)
+{
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
-	if (syscall(SYS_capget, &header, data) < 0)
+	if (read_caps(data) < 0)
 		return why_set(w, -errno, "capget: %s", strerror(errno));
 	if (has_cap(data, CAP_SYS_ADMIN) && has_cap(data, CAP_NET_ADMIN))
 		return 0;
@@ -180,17 +192,24 @@ int env_pins_make(const char *name, struct pins *pins, struct why *w)
 	return 0;
 }
 
-/* The last reference to a link goes some time after its pin: it ends now. */
+/* The last reference to a link goes some time after its pin: it ends now. Not asked of
+ * maps, since ismd may no longer open what is pinned once it is locked in. */
 static void end_if_link(const char *dir, const char *name)
 {
+	static const char *const links[] = { "ops-", "mark-", "synproof_" };
+	bool is_link = false;
 	char path[sizeof(struct pins) + NAME_MAX + 2];
 	int fd;
 
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		is_link = is_link || strncmp(name, links[i], strlen(links[i])) == 0;
+	if (!is_link)
+		return;
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return;
-	bpf_link_detach(fd); /* a map says EINVAL */
+	bpf_link_detach(fd);
 	close(fd);
 }
 
@@ -217,6 +236,14 @@ static int remove_all_in(const char *path)
 	return removed;
 }
 
+/* ismd cannot any more when it ends, and must not try. */
+static bool can_unmount(void)
+{
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	return read_caps(data) == 0 && has_cap(data, CAP_SYS_ADMIN);
+}
+
 static int remove_dir(const char *path, bool mounted)
 {
 	int removed;
@@ -228,6 +255,8 @@ static int remove_dir(const char *path, bool mounted)
 	removed = remove_all_in(path);
 	if (removed < 0)
 		return removed;
+	if (mounted && !can_unmount())
+		return removed; /* the next one of the name takes it as it is */
 	if (mounted && umount2(path, MNT_DETACH) < 0)
 		return -errno;
 	return rmdir(path) < 0 && errno != ENOENT ? -errno : removed;

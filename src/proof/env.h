@@ -35,7 +35,7 @@ bool env_name_is_good(const char *name);
 int env_pins_make(const char *name, struct pins *pins, struct why *w);
 
 /* Remove that directory, wherever it is, with all in it. Returns how many pins were
- * there, or -errno. */
+ * there, or -errno. Without CAP_SYS_ADMIN a mount of our own stays, empty. */
 int env_pins_remove(const char *name);
 
 #endif

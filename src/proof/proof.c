@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loads synproof.bpf.c, attaches it at the root of all cgroups, and keeps it there.
+ * Loads synproof.bpf.c and keeps its maps; sites.c attaches it where clients are.
  *
- * The maps and the two links are pinned, so they outlive a killed ismd; running sockets
+ * The maps and the links are pinned, so they outlive a killed ismd; running sockets
  * keep their marks and records. Who opens the name again loads its own programs over
  * those maps, if their layout is the same, and puts them into the links in place of the
  * old: no connection finds nothing attached. Clients and power are forgotten then, as
@@ -25,6 +25,7 @@
 
 #include "proof/env.h"
 #include "proof/option.h"
+#include "proof/sites.h"
 #include "proof/synproof.h"
 #include "proof/synproof.skel.h"
 
@@ -32,7 +33,7 @@
 
 struct proof {
 	struct synproof_bpf *bpf;
-	struct bpf_link *links[2];
+	struct sites sites;
 	int cgroup_fd;
 	bool adopted; /* the maps are an earlier ismd's */
 	char name[65];
@@ -170,16 +171,6 @@ static int adopt_or_load(struct proof *p, struct why *w)
 	return removed ? removed : load(p, false, w);
 }
 
-static void map_empty(struct bpf_map *map)
-{
-	uint64_t key; /* as large as the largest */
-	int fd = bpf_map__fd(map);
-
-	while (bpf_map_get_next_key(fd, NULL, &key) == 0)
-		if (bpf_map_delete_elem(fd, &key))
-			break;
-}
-
 static int config_write(struct proof *p, struct why *w)
 {
 	struct proof_config c = { .layout = PROOF_LAYOUT, .tag = tag_of(p->name) };
@@ -206,28 +197,29 @@ static int maps_pin(struct proof *p, struct why *w)
 	return 0;
 }
 
-/* Ours into the link that is there; where that is detached or foreign, a new link. */
-static int attach(struct proof *p, int which, struct bpf_program *prog, struct why *w)
+/* Whoever was a client holds its cgroup until it comes back or dies. */
+static void clients_forget(struct proof *p)
 {
-	struct pin pin;
-	struct bpf_link *link;
+	int fd = bpf_map__fd(p->bpf->maps.clients);
+	struct proof_client c;
+	uint32_t key;
 
-	pin_path(p, bpf_program__name(prog), &pin);
-	link = bpf_link__open(pin.path);
-	if (link && bpf_link__update_program(link, prog) == 0) {
-		p->links[which] = link;
-		return 0;
+	while (bpf_map_get_next_key(fd, NULL, &key) == 0) {
+		if (bpf_map_lookup_elem(fd, &key, &c) == 0)
+			sites_miss(&p->sites, (pid_t)key, c.site);
+		if (bpf_map_delete_elem(fd, &key))
+			break;
 	}
-	bpf_link__destroy(link);
-	unlink(pin.path);
-	link = bpf_program__attach_cgroup(prog, p->cgroup_fd);
-	if (!link)
-		return why_set(w, -errno, "BPF programs cannot be attached to cgroup2: %s",
-		               strerror(errno));
-	p->links[which] = link;
-	if (bpf_link__pin(link, pin.path))
-		return why_set(w, -errno, "%s: %s", pin.path, strerror(errno));
-	return 0;
+}
+
+static void power_forget(struct proof *p)
+{
+	int fd = bpf_map__fd(p->bpf->maps.netns_power);
+	uint64_t key;
+
+	while (bpf_map_get_next_key(fd, NULL, &key) == 0)
+		if (bpf_map_delete_elem(fd, &key))
+			break;
 }
 
 static int set_up(struct proof *p, struct why *w)
@@ -238,29 +230,24 @@ static int set_up(struct proof *p, struct why *w)
 		err = adopt_or_load(p, w);
 	if (err)
 		return err;
+	sites_init(&p->sites, p->cgroup_fd, p->pins.path,
+	           bpf_program__fd(p->bpf->progs.synproof_ops),
+	           bpf_program__fd(p->bpf->progs.synproof_mark));
 	if (p->adopted) {
-		map_empty(p->bpf->maps.clients);
-		map_empty(p->bpf->maps.netns_power);
-	} else {
-		err = config_write(p, w);
-		if (!err)
-			err = maps_pin(p, w);
+		sites_adopt(&p->sites);
+		clients_forget(p);
+		power_forget(p);
+		return 0;
 	}
-	/* Records first, marks after: no mark without its record. */
-	if (!err)
-		err = attach(p, 0, p->bpf->progs.synproof_ops, w);
-	if (!err)
-		err = attach(p, 1, p->bpf->progs.synproof_mark, w);
-	return err;
+	err = config_write(p, w);
+	return err ? err : maps_pin(p, w);
 }
 
-/* A pinned link that is destroyed is only let go: without its pin it is gone. */
 static void tear_down(struct proof *p)
 {
+	sites_end(&p->sites);
 	if (p->pins.path[0])
 		env_pins_remove(p->name);
-	bpf_link__destroy(p->links[1]);
-	bpf_link__destroy(p->links[0]);
 	synproof_bpf__destroy(p->bpf);
 	if (p->cgroup_fd >= 0)
 		close(p->cgroup_fd);
@@ -305,29 +292,57 @@ int proof_cleanup(const char *name)
 	return env_name_is_good(name) ? env_pins_remove(name) : -EINVAL;
 }
 
-int proof_client_add(struct proof *p, pid_t tgid)
+int proof_client_add(struct proof *p, pid_t tgid, const char *cgroup)
 {
 	int fd = bpf_map__fd(p->bpf->maps.clients);
 	uint32_t key = (uint32_t)tgid;
-	uint32_t count = 0;
+	struct proof_client before = { 0 };
+	struct proof_client c = { 0 };
+	uint64_t site = 0;
+	int err;
 
-	bpf_map_lookup_elem(fd, &key, &count);
-	count++;
-	return bpf_map_update_elem(fd, &key, &count, BPF_ANY) ? -errno : 0;
+	err = sites_hold(&p->sites, cgroup, &site);
+	sites_found(&p->sites, tgid);
+	if (err)
+		return err;
+	bpf_map_lookup_elem(fd, &key, &before);
+	c.count = before.count + 1;
+	c.site = site;
+	if (bpf_map_update_elem(fd, &key, &c, BPF_ANY)) {
+		err = -errno;
+		sites_release(&p->sites, site);
+		return err;
+	}
+	/* One hold for each process, the latest: it may have moved. */
+	if (before.count)
+		sites_release(&p->sites, before.site);
+	return 0;
 }
 
 void proof_client_del(struct proof *p, pid_t tgid)
 {
 	int fd = bpf_map__fd(p->bpf->maps.clients);
 	uint32_t key = (uint32_t)tgid;
-	uint32_t count;
+	struct proof_client c;
 
-	if (bpf_map_lookup_elem(fd, &key, &count))
+	if (bpf_map_lookup_elem(fd, &key, &c))
 		return;
-	if (--count == 0)
-		bpf_map_delete_elem(fd, &key);
-	else
-		bpf_map_update_elem(fd, &key, &count, BPF_EXIST);
+	if (--c.count) {
+		bpf_map_update_elem(fd, &key, &c, BPF_EXIST);
+		return;
+	}
+	bpf_map_delete_elem(fd, &key);
+	sites_release(&p->sites, c.site);
+}
+
+uint64_t proof_due_ns(const struct proof *p)
+{
+	return p->sites.due_ns;
+}
+
+void proof_tick(struct proof *p, uint64_t now_ns)
+{
+	sites_tick(&p->sites, now_ns);
 }
 
 int proof_netns_power(struct proof *p, uint64_t netns_cookie, bool on)

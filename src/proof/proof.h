@@ -37,10 +37,11 @@ struct proof_record {
 };
 
 /*
- * Load and attach, or adopt what an earlier ismd of the same @name left behind
- * (marks and records of running sockets stay valid; clients and powered namespaces are
- * forgotten and have to be told again). @name: letters, digits, - and _. On failure @why says in one
- * line what is missing and what to do.
+ * Load, or adopt what an earlier ismd of the same @name left behind (marks and records
+ * of running sockets stay valid; clients and powered namespaces are forgotten and have
+ * to be told again). @name: letters, digits, - and _. On failure @why says in one line
+ * what is missing and what to do. This takes CAP_NET_ADMIN and CAP_BPF; for all below,
+ * CAP_BPF is enough.
  */
 int proof_open(struct proof **out, const char *name, char *why, size_t size);
 
@@ -51,10 +52,28 @@ void proof_close(struct proof *p);
  * run. Returns how many objects were removed, or -errno. */
 int proof_cleanup(const char *name);
 
-/* Process @tgid (initial pid namespace) is a client: the TCP sockets that it makes
- * from now on are marked. Counted: as many dels as adds end it. */
-int proof_client_add(struct proof *p, pid_t tgid);
+/*
+ * Process @tgid (initial pid namespace) is a client: the TCP sockets that it makes from
+ * now on, while in @cgroup or below, are marked. Counted: as many dels as adds end it.
+ *
+ * @cgroup: its cgroup v2 path as /proc/PID/cgroup shows it, "" as good as "/". The
+ * programs are attached there and stay as long as one of the clients, and some seconds
+ * more. One that has moved is asked for in the cgroup of the latest add. Errors: -ENOENT
+ * (the cgroup is gone), -ENOSPC (too many cgroups), -E2BIG (too many clients), or what
+ * the kernel says; it is no client then.
+ *
+ * Of sockets that outlive the last client of their cgroup: an established one does not
+ * notice; a listener answers without the option, and what it accepts says PLAIN once the
+ * programs are back, if they ever are.
+ */
+int proof_client_add(struct proof *p, pid_t tgid, const char *cgroup);
 void proof_client_del(struct proof *p, pid_t tgid);
+
+/* When proof_tick() has something to do (CLOCK_MONOTONIC), UINT64_MAX: never. */
+uint64_t proof_due_ns(const struct proof *p);
+
+/* Detach where nobody was for some seconds. Call it any time after proof_due_ns(). */
+void proof_tick(struct proof *p, uint64_t now_ns);
 
 /* Is there a powered function in the network namespace with this cookie? Only then
  * are options sent and answered there. */

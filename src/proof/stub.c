@@ -21,12 +21,21 @@ int proof_cleanup(const char *name)
 	return 0;
 }
 
-int proof_client_add(struct proof *p, pid_t tgid)
+int proof_client_add(struct proof *p, pid_t tgid, const char *cgroup)
 {
 	return -ENOSYS;
 }
 
 void proof_client_del(struct proof *p, pid_t tgid)
+{
+}
+
+uint64_t proof_due_ns(const struct proof *p)
+{
+	return UINT64_MAX;
+}
+
+void proof_tick(struct proof *p, uint64_t now_ns)
 {
 }
 

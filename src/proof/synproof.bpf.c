@@ -6,7 +6,10 @@
  * A marked socket has an entry in `socks`; whoever has none costs one failing lookup
  * when it is made and some early returns. The header callbacks of a socket are on from
  * connect() to the end of its handshake, and on a listener, so no data packet is ever
- * seen here.
+ * seen here; but for the first of a handshake that ended while nothing was attached.
+ *
+ * With a client in a cgroup and another in one above it the programs run twice for what
+ * the first one's sockets do. The second time changes nothing.
  *
  * The server has no socket yet when it answers a SYN. So its nonce is a keyed function
  * of the SYN: a repeated SYN-ACK carries it again, and the accepted socket finds it
@@ -48,8 +51,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
-	__type(key, __u32);   /* tgid */
-	__type(value, __u32); /* how often it was added */
+	__type(key, __u32); /* tgid */
+	__type(value, struct proof_client);
 } clients SEC(".maps");
 
 struct {
@@ -253,6 +256,18 @@ static __noinline __u64 synack_nonce(struct bpf_sock_ops *ctx)
 	return peer ? server_nonce(ctx, c, peer) : 0;
 }
 
+/* A socket of ours is past its handshake, and nobody was attached to see it. */
+static __always_inline void on_missed(struct bpf_sock_ops *ctx, struct proof_sk *e)
+{
+	callbacks_off(ctx, e);
+	if (e->role != PROOF_ROLE_CLIENT)
+		e->role = PROOF_ROLE_SERVER;
+	record(e, e->local, 0, (e->flags & PROOF_F_LOCAL) | PROOF_F_PLAIN);
+}
+
+/* RESERVED lasts from here to the writing of the same packet, so who runs twice makes
+ * room once. For a SYN-ACK nothing can be kept: at worst there is more room than need,
+ * which the kernel fills with no-operations. */
 static __noinline void on_header_length(struct bpf_sock_ops *ctx)
 {
 	struct proof_sk *e;
@@ -265,11 +280,12 @@ static __noinline void on_header_length(struct bpf_sock_ops *ctx)
 		return;
 	}
 	e = entry_of(ctx);
-	if (!e || !is_our_syn(ctx, e))
+	if (!e)
 		return;
-	if (bpf_reserve_hdr_opt(ctx, PROOF_OPT_LEN, 0))
-		e->internal &= ~PROOF_I_RESERVED;
-	else
+	if (!(ctx->skb_tcp_flags & TCPHDR_SYN))
+		on_missed(ctx, e);
+	else if (is_our_syn(ctx, e) && !(e->internal & PROOF_I_RESERVED) &&
+	         !bpf_reserve_hdr_opt(ctx, PROOF_OPT_LEN, 0))
 		e->internal |= PROOF_I_RESERVED;
 }
 
@@ -287,6 +303,7 @@ static __noinline void on_header_write(struct bpf_sock_ops *ctx)
 	e = entry_of(ctx);
 	if (!e || !is_our_syn(ctx, e) || !(e->internal & PROOF_I_RESERVED))
 		return;
+	e->internal &= ~PROOF_I_RESERVED;
 	if (!option_store(ctx, e->local))
 		e->flags |= PROOF_F_LOCAL;
 }

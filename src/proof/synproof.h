@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define PROOF_LAYOUT 1
+#define PROOF_LAYOUT 2
 
 /* What a socket is to us. */
 enum proof_role {
@@ -32,6 +32,13 @@ struct proof_sk {
 	__u16 internal; /* PROOF_I_* */
 	__u64 local;
 	__u64 peer;
+};
+
+/* One for each process that is a client. */
+struct proof_client {
+	__u32 count; /* how often it was added */
+	__u32 unused;
+	__u64 site; /* cgroup id, for ismd */
 };
 
 /* One for the instance. The key never leaves the kernel and ismd. */

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <linux/capability.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -24,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -31,14 +33,19 @@
 
 #include "proof/proof.h"
 #include "proof/siphash.h"
+#include "proof/sites.h"
 #include "proof/synproof.h"
+#include "proof/test_cgroup.h"
 #include "proof/test_net.h"
 
 #define BOTH (PROOF_F_LOCAL | PROOF_F_PEER)
-#define MAX_RECORDS 256
+#define MAX_RECORDS 512
 
 static struct proof *proof;
 static char name[32];
+static struct cgroup home;  /* where we came from */
+static struct cgroup own;   /* where we are, mostly */
+static struct cgroup *here; /* where we are now */
 
 static struct proof_record all[MAX_RECORDS];
 static int all_connection[MAX_RECORDS];
@@ -60,6 +67,58 @@ struct conn {
 	int c_err, s_err;
 };
 
+/* ---- cgroups ---- */
+
+static void go(struct cgroup *c)
+{
+	assert_int_equal(cgroup_enter(c), 0);
+	here = c;
+}
+
+static struct cgroup below(const struct cgroup *parent, const char *which)
+{
+	struct cgroup c;
+
+	assert_int_equal(cgroup_new(&c, parent, which), 0);
+	return c;
+}
+
+static struct cgroup at_top(char which)
+{
+	char unique[64];
+
+	snprintf(unique, sizeof(unique), "openism-%s-%c", name, which);
+	return below(NULL, unique);
+}
+
+/* Time goes by: that long nobody had been there. */
+static void wait_s(struct proof *p, unsigned s)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	proof_tick(p, ((uint64_t)ts.tv_sec + s) * 1000000000u);
+}
+
+/* How many programs are attached to this very cgroup, or -1: records, then marks. */
+static int attached_to(const struct cgroup *c, enum bpf_attach_type type, uint32_t *ids)
+{
+	uint32_t room[64];
+	uint32_t n = 64;
+	int fd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_prog_query(fd, type, 0, NULL, ids ? ids : room, &n), 0);
+	close(fd);
+	return (int)n;
+}
+
+static void assert_links(const struct cgroup *c, int expected)
+{
+	assert_int_equal(attached_to(c, BPF_CGROUP_SOCK_OPS, NULL), expected);
+	assert_int_equal(attached_to(c, BPF_CGROUP_INET_SOCK_CREATE, NULL), expected);
+}
+
 /* ---- sockets ---- */
 
 static int make_socket(const struct end *e, struct proof *p)
@@ -69,7 +128,7 @@ static int make_socket(const struct end *e, struct proof *p)
 	int fd;
 
 	if (!e->unmarked)
-		assert_int_equal(proof_client_add(p, getpid()), 0);
+		assert_int_equal(proof_client_add(p, getpid(), here->path), 0);
 	net_enter(e->net);
 	fd = socket(e->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	net_leave();
@@ -653,8 +712,8 @@ static void clients_are_counted(void **state)
 	struct end marked_by_hand = { &n, AF_INET, "127.0.0.1", .unmarked = true };
 	struct conn c;
 
-	assert_int_equal(proof_client_add(proof, getpid()), 0);
-	assert_int_equal(proof_client_add(proof, getpid()), 0);
+	assert_int_equal(proof_client_add(proof, getpid(), own.path), 0);
+	assert_int_equal(proof_client_add(proof, getpid(), own.path), 0);
 	proof_client_del(proof, getpid());
 	c = conn_make(&marked_by_hand, &marked_by_hand);
 	assert_proved(&c);
@@ -674,7 +733,7 @@ static void not_a_tcp_socket(void **state)
 	int fds[2];
 	int udp;
 
-	assert_int_equal(proof_client_add(proof, getpid()), 0);
+	assert_int_equal(proof_client_add(proof, getpid(), own.path), 0);
 	udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	proof_client_del(proof, getpid());
 	assert_int_equal(proof_read(proof, udp, &r), -ENOENT);
@@ -704,34 +763,34 @@ static int pin_get(const char *which, const char *object)
 static bool is_attached(uint32_t id, enum bpf_attach_type type)
 {
 	uint32_t ids[64];
-	uint32_t n = 64;
-	int fd = open("/sys/fs/cgroup/unified", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int n = attached_to(&own, type, ids);
 
-	if (fd < 0)
-		fd = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(bpf_prog_query(fd, type, 0, NULL, ids, &n), 0);
-	close(fd);
 	while (n > 0)
 		if (ids[--n] == id)
 			return true;
 	return false;
 }
 
-/* The programs in an instance's links; others on the machine come and go. */
+/* The programs in an instance's links at our cgroup. */
 struct programs {
 	uint32_t id[2];
 };
 
 static struct programs programs_of(const char *which)
 {
-	static const char *const links[] = { "synproof_mark", "synproof_ops" };
+	static const char *const links[] = { "mark-%llx", "ops-%llx" };
 	struct programs p;
+	struct stat st;
 
+	assert_int_equal(stat(own.dir, &st), 0);
 	for (int i = 0; i < 2; i++) {
 		struct bpf_link_info info = { 0 };
 		uint32_t size = sizeof(info);
-		int fd = pin_get(which, links[i]);
+		char pin[40];
+		int fd;
 
+		snprintf(pin, sizeof(pin), links[i], (unsigned long long)st.st_ino);
+		fd = pin_get(which, pin);
 		assert_true(fd >= 0);
 		assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
 		close(fd);
@@ -767,8 +826,9 @@ static struct proof *open_named(const char *which)
 	return p;
 }
 
-/* Opens it, makes us a client, gives @n power, and is killed. */
-static void leave_behind(const char *which, const struct net *n)
+/* Opens it, makes @client one in @c, gives @n power, and is killed. */
+static void leave_client(const char *which, const struct net *n, pid_t client,
+                         const struct cgroup *c)
 {
 	int ready[2];
 	char byte;
@@ -779,7 +839,7 @@ static void leave_behind(const char *which, const struct net *n)
 	if (pid == 0) {
 		struct proof *p = open_named(which);
 
-		proof_client_add(p, getppid());
+		proof_client_add(p, client, c->path);
 		proof_netns_power(p, n->cookie, true);
 		if (write(ready[1], "x", 1) == 1)
 			pause();
@@ -790,6 +850,11 @@ static void leave_behind(const char *which, const struct net *n)
 	close(ready[0]);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void leave_behind(const char *which, const struct net *n)
+{
+	leave_client(which, n, getpid(), &own);
 }
 
 static void killed_and_adopted(void **state)
@@ -818,6 +883,9 @@ static void killed_and_adopted(void **state)
 	ours = programs_of(which);
 	assert_attached(ours, true);
 	assert_attached(left, false);
+	/* a client of before still lives and may have listeners */
+	wait_s(p, 100);
+	assert_attached(ours, true);
 	read_both(&c, p);
 	assert_proved(&c);
 	/* clients and power are forgotten, the marks are not */
@@ -838,6 +906,87 @@ static void killed_and_adopted(void **state)
 	proof_close(p);
 	assert_attached(ours, false);
 	assert_false(has_pins(which));
+	net_free(&n);
+}
+
+static pid_t start_idle(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	return pid;
+}
+
+static void end_idle(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Until the kernel has taken the links off it. */
+static void remove_and_wait(const char *which, const struct cgroup *c)
+{
+	struct bpf_link_info info = { 0 };
+	uint32_t size = sizeof(info);
+	struct stat st;
+	char pin[40];
+	int fd;
+
+	assert_int_equal(stat(c->dir, &st), 0);
+	snprintf(pin, sizeof(pin), "ops-%llx", (unsigned long long)st.st_ino);
+	fd = pin_get(which, pin);
+	assert_true(fd >= 0);
+	assert_int_equal(cgroup_remove(c), 0);
+	for (int i = 0; i < 500; i++) {
+		assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+		if (info.cgroup.cgroup_id == 0)
+			break;
+		usleep(10000);
+	}
+	close(fd);
+	assert_int_equal(info.cgroup.cgroup_id, 0);
+}
+
+/* Who comes back, dies, or was in a cgroup that went. */
+static void clients_of_before(void **state)
+{
+	struct cgroup a = at_top('a');
+	struct net n = net_new();
+	pid_t client = start_idle();
+	struct proof *p;
+	char which[40];
+
+	snprintf(which, sizeof(which), "%s-h", name);
+	for (int comes_back = 0; comes_back <= 1; comes_back++) {
+		leave_client(which, &n, client, &a);
+		assert_links(&a, 1);
+		p = open_named(which);
+		wait_s(p, 100);
+		assert_links(&a, 1);
+		if (comes_back) {
+			assert_int_equal(proof_client_add(p, client, own.path), 0);
+		} else {
+			end_idle(client);
+			wait_s(p, 200); /* it is looked for now and then */
+			client = start_idle();
+		}
+		wait_s(p, comes_back ? 5 : 205);
+		assert_links(&a, 1);
+		wait_s(p, comes_back ? 20 : 220);
+		assert_links(&a, 0);
+		proof_close(p);
+	}
+	leave_client(which, &n, client, &a);
+	remove_and_wait(which, &a);
+	p = open_named(which);
+	assert_true(proof_due_ns(p) == UINT64_MAX); /* nothing is there */
+	proof_close(p);
+	assert_false(has_pins(which));
+	end_idle(client);
 	net_free(&n);
 }
 
@@ -868,10 +1017,10 @@ static void another_layout(void **state)
 	map_write(which, "config", &strange);
 	p = open_named(which);
 	assert_attached(left, false);
-	left = programs_of(which);
-	assert_attached(left, true);
 	proof_netns_power(p, n.cookie, true);
 	c = conn_make_by(&e, &e, p);
+	left = programs_of(which);
+	assert_attached(left, true);
 	assert_proved(&c);
 	assert_true(c.c.local >> 48 != 1);
 	conn_close(&c);
@@ -911,6 +1060,8 @@ static void side_by_side(void **state)
 	struct proof *second;
 	struct conn c;
 
+	/* the first to be attached here */
+	assert_int_equal(proof_client_add(proof, 100001, own.path), 0);
 	snprintf(which, sizeof(which), "%s-e", name);
 	second = open_named(which);
 	proof_netns_power(second, n.cookie, true);
@@ -923,7 +1074,7 @@ static void side_by_side(void **state)
 	assert_int_equal(proof_read(second, c.server, &c.s), -ENOENT);
 	conn_close(&c);
 
-	proof_client_add(second, getpid());
+	proof_client_add(second, getpid(), own.path);
 	c = conn_make(&e, &e);
 	proof_client_del(second, getpid());
 	assert_proved(&c);
@@ -946,6 +1097,245 @@ static void side_by_side(void **state)
 	assert_plain(c.s_err, &c.s);
 	conn_close(&c);
 	proof_close(second);
+	proof_client_del(proof, 100001);
+	free_net(&n);
+}
+
+/* ---- where clients are, and no other place ---- */
+
+static void attached_while_needed(void **state)
+{
+	struct cgroup a = below(&own, "a");
+	struct cgroup b = below(&own, "b");
+	char which[40];
+	struct proof *p;
+
+	snprintf(which, sizeof(which), "%s-i", name);
+	p = open_named(which);
+	assert_true(proof_due_ns(p) == UINT64_MAX);
+	assert_int_equal(proof_client_add(p, 100001, a.path), 0);
+	assert_int_equal(proof_client_add(p, 100002, a.path), 0);
+	assert_links(&a, 1);
+	assert_links(&b, 0);
+	proof_client_del(p, 100001);
+	wait_s(p, 20);
+	assert_links(&a, 1);
+	proof_client_del(p, 100002);
+	assert_true(proof_due_ns(p) != UINT64_MAX);
+	wait_s(p, 5);
+	assert_links(&a, 1);
+	/* in time */
+	assert_int_equal(proof_client_add(p, 100002, a.path), 0);
+	wait_s(p, 20);
+	assert_links(&a, 1);
+	/* one that moved */
+	assert_int_equal(proof_client_add(p, 100002, b.path), 0);
+	wait_s(p, 20);
+	assert_links(&a, 0);
+	assert_links(&b, 1);
+	proof_client_del(p, 100002);
+	wait_s(p, 20);
+	assert_links(&b, 1);
+	proof_client_del(p, 100002);
+	wait_s(p, 20);
+	assert_links(&b, 0);
+	assert_true(proof_due_ns(p) == UINT64_MAX);
+	proof_close(p);
+	assert_int_equal(cgroup_remove(&a), 0);
+	assert_int_equal(cgroup_remove(&b), 0);
+}
+
+static void cgroup_that_goes(void **state)
+{
+	struct cgroup a = below(&own, "a");
+
+	assert_int_equal(cgroup_remove(&a), 0);
+	assert_int_equal(proof_client_add(proof, 100001, a.path), -ENOENT);
+	for (int again = 0; again <= 1; again++) {
+		a = below(&own, "a");
+		assert_int_equal(proof_client_add(proof, 100001, a.path), 0);
+		assert_links(&a, 1);
+		assert_int_equal(cgroup_remove(&a), 0);
+		proof_client_del(proof, 100001);
+	}
+	wait_s(proof, 20);
+	/* the root has two spellings */
+	assert_int_equal(proof_client_add(proof, 100001, ""), 0);
+	assert_int_equal(proof_client_add(proof, 100001, "/"), 0);
+	proof_client_del(proof, 100001);
+	proof_client_del(proof, 100001);
+	wait_s(proof, 20);
+}
+
+static void many_cgroups(void **state)
+{
+	static struct cgroup all_of_them[SITES_MAX + 1];
+	char which[40];
+	struct proof *p;
+
+	snprintf(which, sizeof(which), "%s-j", name);
+	p = open_named(which);
+	for (int i = 0; i <= SITES_MAX; i++) {
+		char number[16];
+
+		snprintf(number, sizeof(number), "%d", i);
+		all_of_them[i] = below(&own, number);
+		assert_int_equal(proof_client_add(p, 100001 + i, all_of_them[i].path),
+		                 i < SITES_MAX ? 0 : -ENOSPC);
+	}
+	/* one that nobody needs makes room at once */
+	proof_client_del(p, 100001 + 7);
+	assert_int_equal(proof_client_add(p, 200000, all_of_them[SITES_MAX].path), 0);
+	assert_links(&all_of_them[7], 0);
+	assert_links(&all_of_them[SITES_MAX], 1);
+	proof_close(p);
+	for (int i = 0; i <= SITES_MAX; i++) {
+		assert_links(&all_of_them[i], 0);
+		assert_int_equal(cgroup_remove(&all_of_them[i]), 0);
+	}
+}
+
+/* Each end in its own, and a plain program in a third. */
+static void ends_in_different_cgroups(void **state)
+{
+	struct cgroup a = at_top('a');
+	struct cgroup b = at_top('b');
+	struct cgroup plain = at_top('c');
+	struct net n = powered_net();
+	struct end e = { &n, AF_INET, "127.0.0.1" };
+	struct end by_hand = { &n, AF_INET, "127.0.0.1", .unmarked = true };
+	struct conn c = { 0 };
+
+	go(&a);
+	c.listener = make_listener(&e, proof, 0);
+	c.port = local_port(c.listener);
+	go(&b);
+	c.client = make_socket(&e, proof);
+	go(&plain);
+	conn_finish(&c, &e, &e, proof);
+	assert_proved(&c);
+	talk(&c);
+	assert_wire_proved(&n, &c, c.port);
+	close(c.client);
+	close(c.server);
+	assert_links(&plain, 0);
+	c.client = make_socket(&by_hand, proof);
+	conn_finish(&c, &by_hand, &e, proof);
+	assert_int_equal(c.c_err, -ENOENT);
+	assert_int_equal(c.s.flags, PROOF_F_PLAIN);
+	conn_close(&c);
+	go(&own);
+	wait_s(proof, 20);
+	assert_links(&a, 0);
+	assert_links(&b, 0);
+	assert_int_equal(cgroup_remove(&a), 0);
+	assert_int_equal(cgroup_remove(&b), 0);
+	assert_int_equal(cgroup_remove(&plain), 0);
+	free_net(&n);
+}
+
+/* The programs run twice for one socket. */
+static void nested_cgroups(void **state)
+{
+	/* no other options take the room for two of ours, so it would be seen */
+	static const char *const settings[] = {
+		"true", "cd /proc/sys/net/ipv4 && echo 0 >tcp_timestamps && echo 0 >tcp_sack &&"
+			" echo 0 >tcp_window_scaling"
+	};
+	struct cgroup a = at_top('a');
+	struct cgroup b = below(&a, "b");
+
+	go(&b);
+	for (int parent_first = 0; parent_first <= 1; parent_first++)
+		for (int i = 0; i < 2; i++) {
+			struct net n = powered_net();
+			struct end e = { &n, AF_INET, "127.0.0.1" };
+			struct conn c;
+
+			net_sh(&n, settings[i]);
+			if (parent_first)
+				assert_int_equal(proof_client_add(proof, 100001, a.path), 0);
+			assert_int_equal(proof_client_add(proof, 100002, b.path), 0);
+			if (!parent_first)
+				assert_int_equal(proof_client_add(proof, 100001, a.path), 0);
+			assert_links(&a, 1);
+			assert_links(&b, 1);
+			proves(&e, &e);
+			/* the one above goes before the connection comes */
+			c.listener = make_listener(&e, proof, 0);
+			c.port = local_port(c.listener);
+			c.client = make_socket(&e, proof);
+			proof_client_del(proof, 100001);
+			wait_s(proof, 20);
+			assert_links(&a, 0);
+			assert_links(&b, 1);
+			conn_finish(&c, &e, &e, proof);
+			assert_proved(&c);
+			conn_close(&c);
+			proof_client_del(proof, 100002);
+			wait_s(proof, 20);
+			assert_links(&b, 0);
+			free_net(&n);
+		}
+	go(&own);
+	assert_int_equal(cgroup_remove(&b), 0);
+	assert_int_equal(cgroup_remove(&a), 0);
+}
+
+static void nested_and_lost(void **state)
+{
+	struct cgroup a = at_top('a');
+	struct cgroup b = below(&a, "b");
+
+	go(&b);
+	assert_int_equal(proof_client_add(proof, 100001, a.path), 0);
+	repeated_handshake(state);
+	same_socket_again(state);
+	cookies(state);
+	fast_open(state);
+	unmarked_client(state);
+	self_connection(state);
+	proof_client_del(proof, 100001);
+	go(&own);
+	wait_s(proof, 20);
+	assert_int_equal(cgroup_remove(&b), 0);
+	assert_int_equal(cgroup_remove(&a), 0);
+}
+
+/* Sockets whose handshake ended while nothing was attached: known at the next packet. */
+static void missed_handshake(void **state)
+{
+	struct cgroup a = at_top('a');
+	struct net n = powered_net();
+	struct end e = { &n, AF_INET, "127.0.0.1" };
+	struct conn c = { 0 };
+
+	go(&a);
+	c.listener = make_listener(&e, proof, 0);
+	c.port = local_port(c.listener);
+	c.client = make_socket(&e, proof);
+	wait_s(proof, 20);
+	assert_links(&a, 0);
+	conn_finish(&c, &e, &e, proof);
+	assert_int_equal(c.c_err, -ENOENT);
+	assert_int_equal(c.s_err, -ENOENT);
+	assert_int_equal(proof_client_add(proof, getpid(), a.path), 0);
+	talk(&c);
+	assert_wire_plain(&n, c.port);
+	assert_int_equal(proof_read(proof, c.server, &c.s), 0);
+	assert_int_equal(c.s.flags, PROOF_F_PLAIN);
+	assert_false(c.s.is_client);
+	close(c.client);
+	close(c.server);
+	/* and the listener is what it was */
+	c.client = make_socket(&e, proof);
+	conn_finish(&c, &e, &e, proof);
+	assert_proved(&c);
+	conn_close(&c);
+	proof_client_del(proof, getpid());
+	go(&own);
+	wait_s(proof, 20);
+	assert_int_equal(cgroup_remove(&a), 0);
 	free_net(&n);
 }
 
@@ -1018,6 +1408,61 @@ static void private_mounts(void)
 {
 	unshare(CLONE_NEWNS);
 	mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
+
+/* What ismd keeps for it while it serves. */
+static int work_with_cap_bpf(const struct cgroup *a, const struct cgroup *b, int ready, int go_on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+	struct proof *p;
+	char why[256], which[48], byte;
+
+	snprintf(which, sizeof(which), "%s-k", name);
+	if (proof_open(&p, which, why, sizeof(why)))
+		return 2;
+	if (proof_client_add(p, getpid(), a->path))
+		return 3;
+	data[CAP_TO_INDEX(CAP_BPF)].effective = CAP_TO_MASK(CAP_BPF);
+	data[CAP_TO_INDEX(CAP_BPF)].permitted = CAP_TO_MASK(CAP_BPF);
+	if (syscall(SYS_capset, &header, data))
+		return 4;
+	if (proof_client_add(p, getpid(), b->path))
+		return 5;
+	wait_s(p, 20);
+	if (write(ready, "x", 1) != 1 || read(go_on, &byte, 1) != 0)
+		return 6;
+	proof_close(p);
+	return 0;
+}
+
+static void with_cap_bpf_only(void **state)
+{
+	struct cgroup a = below(&own, "a");
+	struct cgroup b = below(&own, "b");
+	int ready[2], go_on[2], status;
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC) | pipe2(go_on, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(go_on[1]);
+		_exit(work_with_cap_bpf(&a, &b, ready[1], go_on[0]));
+	}
+	close(ready[1]);
+	close(go_on[0]);
+	if (read(ready[0], &byte, 1) == 1) {
+		assert_links(&a, 0);
+		assert_links(&b, 1);
+	}
+	close(go_on[1]);
+	close(ready[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_links(&b, 0);
+	assert_int_equal(cgroup_remove(&a), 0);
+	assert_int_equal(cgroup_remove(&b), 0);
 }
 
 static void without_cgroup2(void)
@@ -1108,6 +1553,35 @@ static unsigned open_fds(void)
 	return n;
 }
 
+static int enter_own(void)
+{
+	char which[64];
+
+	snprintf(which, sizeof(which), "openism-%s", name);
+	here = &own;
+	return cgroup_own(&home) || cgroup_new(&own, NULL, which) || cgroup_enter(&own);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	if (type == FTW_DP)
+		rmdir(path);
+	return 0;
+}
+
+/* After a failure there may be more than our own. */
+static void leave_own(void)
+{
+	char dir[sizeof(own.dir) + 4];
+
+	cgroup_enter(&home);
+	nftw(own.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	for (char which = 'a'; which <= 'c'; which++) {
+		snprintf(dir, sizeof(dir), "%s-%c", own.dir, which);
+		nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	}
+}
+
 static int can_test(void)
 {
 	char why[256] = "";
@@ -1115,6 +1589,11 @@ static int can_test(void)
 
 	snprintf(name, sizeof(name), "test-%d", getpid());
 	err = geteuid() ? -EPERM : proof_open(&proof, name, why, sizeof(why));
+	if (!err && enter_own()) {
+		proof_close(proof);
+		err = -EPERM;
+		snprintf(why, sizeof(why), "no cgroup of cgroup2 can be made");
+	}
 	if (err) {
 		printf("skipped: %s\n", why[0] ? why : "not root");
 		return 77;
@@ -1122,6 +1601,7 @@ static int can_test(void)
 	if (system("ip -V >/dev/null && nft --version >/dev/null")) {
 		printf("skipped: ip (iproute2) and nft (nftables) are needed\n");
 		proof_close(proof);
+		leave_own();
 		return 77;
 	}
 	return 0;
@@ -1132,7 +1612,7 @@ static void clean_up_others(void)
 {
 	char which[40];
 
-	for (char c = 'b'; c <= 'g'; c++) {
+	for (char c = 'b'; c <= 'k'; c++) {
 		snprintf(which, sizeof(which), "%s-%c", name, c);
 		proof_cleanup(which);
 	}
@@ -1162,7 +1642,16 @@ int main(void)
 		cmocka_unit_test(program_keeps_its_save_syn),
 		cmocka_unit_test(clients_are_counted),
 		cmocka_unit_test(not_a_tcp_socket),
+		cmocka_unit_test(attached_while_needed),
+		cmocka_unit_test(cgroup_that_goes),
+		cmocka_unit_test(many_cgroups),
+		cmocka_unit_test(ends_in_different_cgroups),
+		cmocka_unit_test(nested_cgroups),
+		cmocka_unit_test(nested_and_lost),
+		cmocka_unit_test(missed_handshake),
+		cmocka_unit_test(with_cap_bpf_only),
 		cmocka_unit_test(killed_and_adopted),
+		cmocka_unit_test(clients_of_before),
 		cmocka_unit_test(another_layout),
 		cmocka_unit_test(cleaned_up),
 		cmocka_unit_test(side_by_side),
@@ -1179,6 +1668,7 @@ int main(void)
 	proof_close(proof);
 	net_stop();
 	clean_up_others();
+	leave_own();
 	if (has_pins(name) || open_fds() != fds) {
 		printf("left: pins %d, descriptors %u of %u\n", has_pins(name), open_fds(), fds);
 		result = 1;
