@@ -84,10 +84,5 @@ ssize_t fdpass_recv(int sock, void *buf, size_t size, int fds[FDPASS_MAX], unsig
 		         c->cmsg_len == CMSG_LEN(sizeof(*cred)))
 			memcpy(cred, CMSG_DATA(c), sizeof(*cred));
 	}
-	if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		while (*nfds)
-			sys_close(fds[--*nfds]);
-		return -EMSGSIZE;
-	}
-	return n;
+	return m.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE : n;
 }

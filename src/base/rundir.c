@@ -74,6 +74,22 @@ int rundir_candidate(unsigned n, char path[RUNDIR_PATH_MAX])
 	return -ENOENT;
 }
 
+/* Could anybody have made @path, also who really has the overflow uid? */
+static bool anybody_makes(const char *path)
+{
+	char parent[RUNDIR_PATH_MAX];
+	struct stat st;
+	char *slash;
+
+	if (format(parent, "%s", path) < 0)
+		return true;
+	slash = strrchr(parent, '/');
+	if (!slash)
+		return true;
+	slash[slash == parent] = 0;
+	return stat(parent, &st) < 0 || (st.st_mode & 0002);
+}
+
 int rundir_check(const char *path)
 {
 	struct stat st;
@@ -83,7 +99,9 @@ int rundir_check(const char *path)
 		return r;
 	if (is_private(&st))
 		return 0;
-	return (st.st_uid == 0 || st.st_uid == OVERFLOW_UID) && !(st.st_mode & 0022) ? 0 : -EPERM;
+	if (st.st_mode & 0022)
+		return -EPERM;
+	return st.st_uid == 0 || (st.st_uid == OVERFLOW_UID && !anybody_makes(path)) ? 0 : -EPERM;
 }
 
 bool rundir_is_private(const char *path)

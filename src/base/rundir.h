@@ -30,8 +30,8 @@ int rundir_system(char path[RUNDIR_PATH_MAX]);
 
 /*
  * May a client trust what is in @path? It is a directory (no symlink) that only
- * we can enter, or that only root can write; in a user namespace that does not
- * map root, root shows as the overflow uid.
+ * we can enter, or that only root can write. In a user namespace that does not map
+ * root, root shows as the overflow uid; that counts where not anybody can make one.
  * 0, -ENOENT, -EPERM (somebody else's or too open), -ENOTDIR, or -errno.
  */
 int rundir_check(const char *path);

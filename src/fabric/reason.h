@@ -59,7 +59,9 @@
 	X(0x0a080000u, OI_ROWS, "OI_ROWS", "openism: connection table full")                    \
 	X(0x0a090000u, OI_ASYNC, "OI_ASYNC", "openism: on TCP, signal-driven I/O in use")       \
 	X(0x0a0a0000u, OI_POLICY, "OI_POLICY", "openism: on TCP by policy of ism.conf")         \
-	X(0x0a0b0000u, OI_QUOTA, "OI_QUOTA", "openism: the quota of a user is used up")
+	X(0x0a0b0000u, OI_QUOTA, "OI_QUOTA", "openism: the quota of a user is used up")         \
+	X(0x0a0c0000u, OI_FAMILY, "OI_FAMILY",                                                  \
+	  "openism: root shares its table with processes of other users")
 /* clang-format on */
 
 enum fab_reason {

@@ -143,6 +143,12 @@ refuse:
 		sys_close(fds[--nfds]);
 }
 
+static void close_all(const int *fds, unsigned n)
+{
+	while (n)
+		sys_close(fds[--n]);
+}
+
 void client_drain(void)
 {
 	int fds[FDPASS_MAX];
@@ -157,7 +163,7 @@ void client_drain(void)
 		if (n > 0)
 			dispatch(buf, (size_t)n, fds, nfds);
 		else if (n == -EMSGSIZE)
-			continue;
+			close_all(fds, nfds);
 		else if (n == -EAGAIN)
 			return;
 		else

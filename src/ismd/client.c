@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fdpass.h"
+#include "ismd/closer.h"
 #include "ismd/ctl.h"
 #include "ismd/family.h"
 #include "ismd/fetch.h"
@@ -62,6 +63,10 @@ static bool identify(struct ismd *d, struct client *c, struct lpar *via)
 		user_refused(c->user, "too many processes");
 		return false;
 	}
+	if (closer_is_held_up_by(c->user)) {
+		user_refused(c->user, "he keeps us waiting for files of his");
+		return false;
+	}
 	c->user->processes++;
 	c->counted = true;
 	netns_join(d, c);
@@ -99,6 +104,7 @@ struct client *client_new(struct ismd *d, int fd, pid_t pid, uid_t uid, struct l
 	c->ident.pid = pid;
 	c->ident.uid = uid;
 	c->via = via;
+	list_init(&c->rest_link);
 	c->id = ++d->next_client;
 	if (!identify(d, c, via) ||
 	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) < 0 ||
@@ -119,6 +125,7 @@ void client_free(struct ismd *d, struct client *c)
 	family_channel_gone(d, c);
 	log_debug("client %u (pid %d): hung up", c->id, (int)c->ident.pid);
 	list_del(&c->link);
+	list_del(&c->rest_link);
 	forget(d, c);
 	loop_close(&d->loop, &c->watch);
 	loop_bury(&d->loop, &c->grave);
@@ -154,13 +161,18 @@ void client_settle(struct ismd *d, struct client *c)
 	lpar_release(d, from);
 }
 
-enum rights client_rights(struct ismd *d, const struct client *c)
+enum rights client_rights(struct ismd *d, const struct client *c, const struct ucred *sender)
 {
 	int pidfd = c->pidfd >= 0 ? c->pidfd : c->proc ? c->proc->watch.fd : -1;
+	struct ident now = { .pid = c->ident.pid, .uid = sender->uid };
 
 	if (!d->opt.system)
 		return RIGHTS_BOX;
-	return ident_rights(&c->ident, pidfd, lpar_is_host(c->lpar));
+	/* not who inherited the channel, and not as who or where it once was */
+	if (sender->pid != c->ident.pid || pidfd < 0 || ident_read(&now, c->watch.fd, pidfd) < 0 ||
+	    lpar_of(d, &now, c->via) != c->lpar)
+		return RIGHTS_NONE;
+	return ident_rights(&now, pidfd, lpar_is_host(c->lpar), c->lpar->match == CONF_MATCH_NETNS);
 }
 
 /* No descriptor left: give up the spare one to accept and drop the connection,
@@ -333,20 +345,27 @@ static void dispatch(struct ismd *d, struct client *c, const union message *m, s
 		family_hello(d, c, &m->hello, cred, fd);
 		return; /* took the descriptor over */
 	case FAB_MSG_GET_SEGMENT:
-		on_get_segment(d, c, &m->get_segment);
+		if (c->proc && cred->pid == c->proc->pid)
+			on_get_segment(d, c, &m->get_segment);
 		break;
 	case FAB_MSG_CLAIM_FD:
 		on_claim_fd(d, c, &m->claim_fd, fd);
 		break;
 	case FAB_MSG_REQUEST:
 		c->asked = true;
-		ctl_request(d, c, m->bytes + sizeof(m->head), len - sizeof(m->head));
+		ctl_request(d, c, m->bytes + sizeof(m->head), len - sizeof(m->head), cred);
 		break;
 	default:
 		break;
 	}
 	if (fd >= 0)
-		fetch_close(fd);
+		closer_close(c->user, fd);
+}
+
+static void close_all(const struct client *c, const int *fds, unsigned n)
+{
+	while (n)
+		closer_close(c->user, fds[--n]);
 }
 
 void client_on_message(struct ismd *d, struct client *c, const void *buf, size_t len, int *fds,
@@ -355,18 +374,16 @@ void client_on_message(struct ismd *d, struct client *c, const void *buf, size_t
 	union message m;
 
 	while (nfds > 1) /* no message brings two */
-		close(fds[--nfds]);
+		closer_close(c->user, fds[--nfds]);
 	if (len < sizeof(m.head) || len > sizeof(m)) {
-		if (nfds)
-			close(fds[0]);
+		close_all(c, fds, nfds);
 		return;
 	}
 	memcpy(&m, buf, len);
 	/* HELLO may be of another wire version: it is answered with ours */
 	if (m.head.magic != FAB_WIRE_MAGIC || !has_length(m.head.type, len) ||
 	    (m.head.version != FAB_WIRE_VERSION && m.head.type != FAB_MSG_HELLO)) {
-		if (nfds)
-			close(fds[0]);
+		close_all(c, fds, nfds);
 		if (log_allowed(&c->log))
 			log_event("client %u (pid %d): nonsense of %zu bytes dropped", c->id,
 			          (int)c->ident.pid, len);
@@ -375,33 +392,88 @@ void client_on_message(struct ismd *d, struct client *c, const void *buf, size_t
 	dispatch(d, c, &m, len, nfds ? fds[0] : -1, cred);
 }
 
+/* Until his user's time comes again. A channel that hung up is seen to all the same. */
+static bool must_rest(struct ismd *d, struct client *c, uint32_t events)
+{
+	uint64_t until = d->opt.system ? user_waits_until(c->user, loop_now_ns()) : 0;
+
+	if (!until || events & (EPOLLHUP | EPOLLERR))
+		return false;
+	loop_rearm(&d->loop, &c->watch, 0);
+	c->rest_until_ns = until;
+	list_del(&c->rest_link);
+	list_add_tail(&d->resting, &c->rest_link);
+	return true;
+}
+
+void clients_wake(struct ismd *d, uint64_t now_ns)
+{
+	list_each(it, next, &d->resting)
+	{
+		struct client *c = list_item(it, struct client, rest_link);
+
+		if (c->rest_until_ns > now_ns)
+			continue;
+		list_del(&c->rest_link);
+		loop_rearm(&d->loop, &c->watch, EPOLLIN | EPOLLRDHUP);
+	}
+}
+
+uint64_t clients_wake_ns(const struct ismd *d)
+{
+	uint64_t next = UINT64_MAX;
+
+	list_each(it, nx, &d->resting)
+	{
+		const struct client *c = list_item(it, struct client, rest_link);
+
+		if (c->rest_until_ns < next)
+			next = c->rest_until_ns;
+	}
+	return next;
+}
+
+/* One message. False: @c is gone, or it is the others' turn. */
+static bool take_message(struct ismd *d, struct client *c)
+{
+	static char buf[FAB_WIRE_MAX];
+	struct watch *w = &c->watch;
+	int fds[FDPASS_MAX];
+	unsigned nfds;
+	struct ucred cred;
+	ssize_t n = fdpass_recv(w->fd, buf, sizeof(buf), fds, &nfds, &cred, MSG_DONTWAIT);
+
+	if (n == -EAGAIN)
+		return false;
+	if (n == -EMSGSIZE) {
+		close_all(c, fds, nfds);
+		return true;
+	}
+	if (n <= 0 || closer_is_held_up_by(c->user)) {
+		close_all(c, fds, nfds);
+		client_free(d, c);
+		return false;
+	}
+	client_on_message(d, c, buf, (size_t)n, fds, nfds, &cred);
+	if (!w->fn)
+		return false; /* freed by what it said */
+	if (!c->asked)
+		return true;
+	c->asked = false;
+	return false; /* an answer is long work: one, then the others' turn */
+}
+
 static void on_readable(struct ismd *d, struct watch *w, uint32_t events)
 {
 	struct client *c = list_item(w, struct client, watch);
-	static char buf[FAB_WIRE_MAX];
+	uint64_t start = loop_now_ns();
+	struct user *u = c->user;
 
-	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-		int fds[FDPASS_MAX];
-		unsigned nfds;
-		struct ucred cred;
-		ssize_t n = fdpass_recv(w->fd, buf, sizeof(buf), fds, &nfds, &cred, MSG_DONTWAIT);
-
-		if (n == -EAGAIN)
-			return;
-		if (n == -EMSGSIZE)
-			continue;
-		if (n <= 0) {
-			while (nfds)
-				close(fds[--nfds]);
-			client_free(d, c);
-			return;
-		}
-		client_on_message(d, c, buf, (size_t)n, fds, nfds, &cred);
-		if (!w->fn)
-			return; /* freed by what it said */
-		if (c->asked) {
-			c->asked = false;
-			return; /* an answer is long work: one, then the others' turn */
-		}
-	}
+	if (must_rest(d, c, events))
+		return;
+	user_hold(u);
+	for (int i = 0; i < MESSAGES_PER_TURN && take_message(d, c); i++)
+		;
+	user_worked(u, loop_now_ns() - start);
+	user_put(d, u);
 }

@@ -28,8 +28,12 @@ void client_free(struct ismd *d, struct client *c);
 /* The configuration has changed: @c and its process go where they belong now. */
 void client_settle(struct ismd *d, struct client *c);
 
-/* What @c may change, now. */
-enum rights client_rights(struct ismd *d, const struct client *c);
+/* What the @sender of a message on @c may change, now. */
+enum rights client_rights(struct ismd *d, const struct client *c, const struct ucred *sender);
+
+/* Clients that rest because their user has had his share of ismd's time. */
+void clients_wake(struct ismd *d, uint64_t now_ns);
+uint64_t clients_wake_ns(const struct ismd *d); /* when is the next one due? */
 
 /* Is @fd a SOCK_SEQPACKET UNIX socket? (One that a client sent may be anything.) */
 bool client_is_channel(int fd);

@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "ismd/client.h"
@@ -17,6 +20,8 @@
 #include "ismd/jsonout.h"
 #include "ismd/lpar.h"
 #include "ismd/persist.h"
+
+#define MAX_UNREAD 4096 /* bytes of the channel: at most a message or two */
 
 static const struct op {
 	const char *name;
@@ -146,7 +151,8 @@ static const struct op *find_op(const char *name)
 	return NULL;
 }
 
-static void answer(struct ismd *d, struct client *c, struct jsonout *j, struct json_object *req)
+static void answer(struct ismd *d, struct client *c, struct jsonout *j, struct json_object *req,
+                   const struct ucred *sender)
 {
 	struct ctl_ask a = { .client = c, .req = req };
 	struct json_object *persist;
@@ -162,7 +168,8 @@ static void answer(struct ismd *d, struct client *c, struct jsonout *j, struct j
 		ctl_error(j, "op", "unknown operation");
 		return;
 	}
-	a.rights = client_rights(d, c);
+	a.rights = client_rights(d, c, sender);
+	a.sender_uid = sender->uid;
 	a.persist = json_object_object_get_ex(req, "persist", &persist) &&
 	            json_object_get_boolean(persist);
 	if (!find_scope(d, j, &a))
@@ -201,8 +208,11 @@ static int sealed_copy(const struct jsonout *j)
 static void send_reply(struct client *c, struct jsonout *j)
 {
 	struct fab_msg_head m = { FAB_WIRE_MAGIC, FAB_WIRE_VERSION, FAB_MSG_REPLY };
-	int fd = -1;
+	int fd = -1, unread = 0;
 
+	/* who leaves answers lying about gets none: they are memory of ours */
+	if (ioctl(c->watch.fd, SIOCOUTQ, &unread) < 0 || unread > MAX_UNREAD)
+		j->failed = true;
 	if (!j->failed)
 		fd = sealed_copy(j);
 	if (fd < 0) {
@@ -213,7 +223,8 @@ static void send_reply(struct client *c, struct jsonout *j)
 	close(fd);
 }
 
-void ctl_request(struct ismd *d, struct client *c, const char *text, size_t len)
+void ctl_request(struct ismd *d, struct client *c, const char *text, size_t len,
+                 const struct ucred *sender)
 {
 	struct json_tokener *tok = json_tokener_new_ex(8);
 	struct json_object *req = NULL;
@@ -229,7 +240,7 @@ void ctl_request(struct ismd *d, struct client *c, const char *text, size_t len)
 	if (!req || json_tokener_get_error(tok) != json_tokener_success)
 		ctl_error(&j, "json", "the request is not one JSON object");
 	else
-		answer(d, c, &j, req);
+		answer(d, c, &j, req, sender);
 	send_reply(c, &j);
 	jout_free(&j);
 	json_object_put(req);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "ismd/ident.h"
 
@@ -15,14 +16,17 @@ struct ismd;
 struct json_object;
 struct jsonout;
 struct lpar;
+struct ucred;
 
 /* REQUEST: @text is @len bytes of anything. Sends a REPLY. */
-void ctl_request(struct ismd *d, struct client *c, const char *text, size_t len);
+void ctl_request(struct ismd *d, struct client *c, const char *text, size_t len,
+                 const struct ucred *sender);
 
 /* Who asks, and for what. */
 struct ctl_ask {
 	struct client *client;
 	enum rights rights;
+	uid_t sender_uid;
 	struct lpar *lpar; /* the one asked for, else the asker's */
 	bool all;          /* none was asked for, and the asker may see all */
 	bool persist;

@@ -41,14 +41,18 @@ static const char *role_name(uint32_t role)
 	}
 }
 
+#define LOOKING_NS 20000000 /* of one answer; then states are as last seen */
+
 /* TCP state now; what cannot be looked at is as it was, what is gone is closed. */
-static int tcp_state_now(struct ismd *d, struct conn *c)
+static int tcp_state_now(struct ismd *d, struct conn *c, uint64_t until)
 {
 	enum fetch_outcome o;
 	struct sock_id now;
 
-	if (!c->id.cookie)
-		return c->role == FAB_ROLE_LISTEN ? TCP_LISTEN : TCP_ESTABLISHED;
+	if (!c->id.cookie || loop_now_ns() > until)
+		return c->id.cookie                 ? c->id.tcp_state
+		       : c->role == FAB_ROLE_LISTEN ? TCP_LISTEN
+		                                    : TCP_ESTABLISHED;
 	o = fetch_verify(d, c, &now, NULL);
 	/* a forking server's parent closes what its child serves */
 	if (o == FETCH_GONE && conn_find_heir(d, c))
@@ -145,7 +149,7 @@ static void put_owner(struct jsonout *j, const struct conn *c, bool mine)
 
 static bool may_know_owner(const struct ctl_ask *a, const struct conn *c)
 {
-	if (a->rights == RIGHTS_BOX || (c->proc && c->proc->uid == a->client->ident.uid))
+	if (a->rights == RIGHTS_BOX || (c->proc && c->proc->uid == a->sender_uid))
 		return true;
 	return a->rights == RIGHTS_LPAR && conn_lpar(c) == a->client->lpar;
 }
@@ -162,12 +166,13 @@ static void put_lpars(struct jsonout *j, const struct conn *c)
 	jout_str(j, "proof", peer ? proofs[c->proof] : "");
 }
 
-static void put_socket(struct ismd *d, struct jsonout *j, const struct ctl_ask *a, struct conn *c)
+static void put_socket(struct ismd *d, struct jsonout *j, const struct ctl_ask *a, struct conn *c,
+                       uint64_t until)
 {
 	const struct fab_row *r = conn_row(c);
 	const struct fab_dmb *own = NULL, *peer = NULL;
 	bool smcd = c->state == CONN_MATCHED && c->seg;
-	int tcp = tcp_state_now(d, c), family = shown_family(c);
+	int tcp = tcp_state_now(d, c, until), family = shown_family(c);
 	uint32_t own_flags = 0, peer_flags = 0;
 	uint32_t reason = c->reason, peer_reason = c->peer_reason;
 
@@ -205,6 +210,8 @@ static void put_socket(struct ismd *d, struct jsonout *j, const struct ctl_ask *
 
 void ctl_sockets(struct ismd *d, struct jsonout *j, const struct ctl_ask *a)
 {
+	uint64_t until = loop_now_ns() + LOOKING_NS;
+
 	jout_open(j, NULL, '{');
 	jout_open(j, "sockets", '[');
 	list_each(it, next, &d->tables)
@@ -216,7 +223,7 @@ void ctl_sockets(struct ismd *d, struct jsonout *j, const struct ctl_ask *a)
 				continue;
 			left--;
 			if (a->all || conn_lpar(t->conns[i]) == a->lpar)
-				put_socket(d, j, a, t->conns[i]);
+				put_socket(d, j, a, t->conns[i], until);
 		}
 	}
 	jout_close(j, ']');

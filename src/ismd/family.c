@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ismd/client.h"
+#include "ismd/closer.h"
 #include "ismd/ismd.h"
 #include "ismd/lgr.h"
 #include "ismd/lpar.h"
@@ -268,12 +269,12 @@ void family_hello(struct ismd *d, struct client *c, const struct fab_msg_hello *
 	if (cred->pid <= 0 || !speaks_for_itself(d, c, m, cred)) {
 		refuse(c, cred, "another process connected");
 		if (fd >= 0)
-			close(fd);
+			closer_close(c->user, fd);
 	} else if (m->flags & FAB_HELLO_CHILD) {
 		if (fd < 0 || !client_is_channel(fd) || !made_by(fd, cred)) {
 			refuse(c, cred, "it brings no channel that it made");
 			if (fd >= 0)
-				close(fd);
+				closer_close(c->user, fd);
 		} else if (!spoken) {
 			struct client *child = client_new(d, fd, cred->pid, cred->uid, c->via);
 
@@ -284,7 +285,7 @@ void family_hello(struct ismd *d, struct client *c, const struct fab_msg_hello *
 		}
 	} else {
 		if (fd >= 0)
-			close(fd);
+			closer_close(c->user, fd);
 		if (!spoken)
 			welcome(d, c, FAB_WELCOME_VERSION);
 		else if (!c->table)

@@ -3,44 +3,18 @@
 #include "ismd/fetch.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ismd/closer.h"
 #include "ismd/ismd.h"
+#include "ismd/sockdiag.h"
 
 #ifndef SYS_pidfd_getfd
 #define SYS_pidfd_getfd 438
 #endif
-
-static void *close_slowly(void *arg)
-{
-	close((int)(intptr_t)arg);
-	return NULL;
-}
-
-void fetch_close(int fd)
-{
-	struct linger l = { 0 };
-	socklen_t len = sizeof(l);
-	pthread_attr_t attr;
-	pthread_t t;
-	int r = -1;
-
-	/* Ours may be the last reference, if the program closed the socket this very
-	 * moment; with a linger time close() would then block for it. */
-	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len) == 0 && l.l_onoff && l.l_linger > 0 &&
-	    pthread_attr_init(&attr) == 0) {
-		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		pthread_attr_setstacksize(&attr, 65536);
-		r = pthread_create(&t, &attr, close_slowly, (void *)(intptr_t)fd);
-		pthread_attr_destroy(&attr);
-	}
-	if (r != 0)
-		close(fd);
-}
 
 static enum fetch_outcome outcome_of_errno(int err)
 {
@@ -78,47 +52,6 @@ static bool may_look(const struct ismd *d, const struct proc *p)
 	return !d->opt.system || ident_is_open(p->pid, p->uid);
 }
 
-enum fetch_outcome fetch_identity(struct ismd *d, const struct proc *p, int fd, struct sock_id *id,
-                                  int *keep)
-{
-	enum sockid_outcome o;
-	int copy;
-
-	if (keep)
-		*keep = -1;
-	if (fd < 0)
-		return FETCH_GONE;
-	if (d->opt.no_getfd)
-		return FETCH_FORBIDDEN;
-	copy = (int)syscall(SYS_pidfd_getfd, p->watch.fd, fd, 0);
-	if (copy < 0)
-		return outcome_of_errno(errno);
-	if (!may_look(d, p)) {
-		if (p->client && log_allowed(&p->client->log))
-			log_event("%s, pid %d: not looked into, it has more rights than uid %u",
-			          p->comm, (int)p->pid, (unsigned)p->uid);
-		fetch_close(copy);
-		return FETCH_FORBIDDEN;
-	}
-	o = fetch_read(d, copy, id);
-	if (o == SOCKID_OK && keep)
-		*keep = copy;
-	else if (o == SOCKID_NOT_TCP)
-		close(copy);
-	else
-		fetch_close(copy);
-	switch (o) {
-	case SOCKID_OK:
-		return FETCH_OK;
-	case SOCKID_HALF:
-		return FETCH_HALF;
-	case SOCKID_NO_PROOF:
-		return FETCH_NO_PROOF;
-	default:
-		return FETCH_GONE;
-	}
-}
-
 /* Does /proc show descriptor @fd of @p as the socket with this inode? */
 static enum fetch_outcome proc_shows(const struct proc *p, int fd, uint64_t inode)
 {
@@ -137,18 +70,93 @@ static enum fetch_outcome proc_shows(const struct proc *p, int fd, uint64_t inod
 	return FETCH_OK;
 }
 
+/* A copy of descriptor @fd of @p, and what it is. */
+static enum fetch_outcome copy_and_read(struct ismd *d, const struct proc *p, int fd,
+                                        struct sock_id *id, int *copy)
+{
+	*copy = fd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, p->watch.fd, fd, 0);
+	if (*copy < 0)
+		return fd < 0 ? FETCH_GONE : outcome_of_errno(errno);
+	switch (fetch_read(d, *copy, id)) {
+	case SOCKID_OK:
+		return FETCH_OK;
+	case SOCKID_HALF:
+		return FETCH_HALF;
+	case SOCKID_NO_PROOF:
+		return FETCH_NO_PROOF;
+	default:
+		return FETCH_GONE;
+	}
+}
+
+enum fetch_outcome fetch_identity(struct ismd *d, const struct proc *p, int fd, struct sock_id *id,
+                                  int *keep)
+{
+	enum fetch_outcome o;
+	int copy;
+
+	if (keep)
+		*keep = -1;
+	if (d->opt.no_getfd)
+		return FETCH_FORBIDDEN;
+	o = copy_and_read(d, p, fd, id, &copy);
+	if (copy >= 0 && !may_look(d, p)) {
+		if (p->client && log_allowed(&p->client->log))
+			log_event("%s, pid %d: not looked into, it has more rights than uid %u",
+			          p->comm, (int)p->pid, (unsigned)p->uid);
+		o = FETCH_FORBIDDEN;
+	}
+	if (o == FETCH_OK && keep)
+		*keep = copy;
+	else if (copy >= 0)
+		closer_close(p->user, copy);
+	return o;
+}
+
+/*
+ * Where nobody may fetch, the kernel still tells which addresses the socket with that
+ * cookie has now, if it is in our network namespace.
+ */
+static enum fetch_outcome ask_kernel(struct ismd *d, const struct conn *c, struct sock_id *now)
+{
+	*now = c->id;
+	return sockdiag_is(&c->id, &now->tcp_state) ? FETCH_OK : FETCH_NO_PROOF;
+}
+
+/*
+ * A socket that was passed: its holder has shown that he has it, so that we look at it
+ * gives nothing away. What it was when it was passed is not what counts: its peer may be
+ * another one by now.
+ */
+static enum fetch_outcome verify_passed(struct ismd *d, const struct conn *c, const struct proc *p,
+                                        struct sock_id *now)
+{
+	enum fetch_outcome o = FETCH_FORBIDDEN;
+	int copy = -1;
+
+	if (!d->opt.no_getfd)
+		o = copy_and_read(d, p, c->fd, now, &copy);
+	if (copy >= 0)
+		closer_close(p->user, copy);
+	if (o == FETCH_FORBIDDEN) {
+		o = proc_shows(p, c->fd, c->id.inode);
+		return o == FETCH_OK ? ask_kernel(d, c, now) : o;
+	}
+	if ((o == FETCH_OK || o == FETCH_HALF) && now->cookie != c->id.cookie)
+		return FETCH_GONE;
+	return o;
+}
+
 static enum fetch_outcome verify_at(struct ismd *d, const struct conn *c, const struct proc *p,
                                     struct sock_id *now, int *keep)
 {
 	enum fetch_outcome o = fetch_identity(d, p, c->fd, now, keep);
 
-	if (o == FETCH_FORBIDDEN && c->passed) {
-		*now = c->id;
-		return proc_shows(p, c->fd, c->id.inode);
-	}
+	if (o == FETCH_FORBIDDEN && c->passed)
+		return verify_passed(d, c, p, now);
 	if ((o == FETCH_OK || o == FETCH_HALF) && now->cookie != c->id.cookie) {
 		if (keep && *keep >= 0) {
-			fetch_close(*keep);
+			closer_close(p->user, *keep);
 			*keep = -1;
 		}
 		return FETCH_GONE;

@@ -30,20 +30,15 @@ enum sockid_outcome fetch_read(struct ismd *d, int fd, struct sock_id *id);
 
 /* What is descriptor @fd of @p? If @keep is not NULL and the outcome is
  * FETCH_OK, the copy is handed out there and the caller closes it with
- * fetch_close(). */
+ * closer_close(). */
 enum fetch_outcome fetch_identity(struct ismd *d, const struct proc *p, int fd, struct sock_id *id,
                                   int *keep);
 
-/* Is @c's socket still where it was, and the same? *now is its identity now
- * (for a passed one: the identity that was passed). */
+/* Is @c's socket still where it was, and the same? *now is its identity now. */
 enum fetch_outcome fetch_verify(struct ismd *d, const struct conn *c, struct sock_id *now,
                                 int *keep);
 
 /* Does @p hold the socket of @c under the same number? */
 bool fetch_is_held_by(struct ismd *d, const struct conn *c, const struct proc *p);
-
-/* close(), without waiting for the linger time of a socket whose last holder
- * left while we had the copy. */
-void fetch_close(int fd);
 
 #endif

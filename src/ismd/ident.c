@@ -160,7 +160,7 @@ static bool owns_netns(pid_t pid)
 	return ok;
 }
 
-enum rights ident_rights(const struct ident *id, int pidfd, bool on_host)
+enum rights ident_rights(const struct ident *id, int pidfd, bool on_host, bool by_netns)
 {
 	enum rights r = RIGHTS_NONE;
 	uid_t root;
@@ -169,7 +169,7 @@ enum rights ident_rights(const struct ident *id, int pidfd, bool on_host)
 		return RIGHTS_NONE;
 	if (same_ns(id->pid, "ns/user") && same_ns(id->pid, "ns/pid") && on_host)
 		r = RIGHTS_BOX;
-	else if (!on_host && owns_netns(id->pid))
+	else if (!on_host && (by_netns ? owns_netns(id->pid) : same_ns(id->pid, "ns/user")))
 		r = RIGHTS_LPAR;
 	return lives(pidfd) ? r : RIGHTS_NONE;
 }

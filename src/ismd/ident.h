@@ -38,8 +38,12 @@ int ident_read(struct ident *id, int fd, int pidfd);
 /* The network namespace of the daemon itself. */
 int ident_own_netns(uint64_t *dev, uint64_t *ino);
 
-/* Rights of the process behind @pidfd, now. @on_host: it belongs to the host LPAR. */
-enum rights ident_rights(const struct ident *id, int pidfd, bool on_host);
+/*
+ * Rights of the process behind @pidfd, now. @on_host: it belongs to the host LPAR.
+ * @by_netns: its LPAR is its network namespace, so that who is root there may be told by
+ * who owns that; of any other kind of LPAR, root is user 0 of the host.
+ */
+enum rights ident_rights(const struct ident *id, int pidfd, bool on_host, bool by_netns);
 
 /* Is the process one that its user could look into (no set-uid program, which
  * would show as root's)? Its uid must still be the one that said HELLO. */

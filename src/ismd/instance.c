@@ -89,19 +89,23 @@ int instance_lock(const char *dir, unsigned mode, int *lock_fd, pid_t *holder)
 
 static int listen_at(const struct sockaddr_un *sa, socklen_t len, unsigned mode)
 {
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1, r;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1, r = 0;
+	mode_t mask;
 
 	if (fd < 0)
 		return -errno;
 	unlink(sa->sun_path);
+	/* The file is made with the mode of the socket. No chmod() of its name: who else
+	 * may write the directory could put a symbolic link there. */
+	mask = umask(0);
 	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) < 0 ||
-	    bind(fd, (const struct sockaddr *)sa, len) < 0 || chmod(sa->sun_path, mode) < 0 ||
-	    listen(fd, BACKLOG) < 0) {
+	    fchmod(fd, mode) < 0 || bind(fd, (const struct sockaddr *)sa, len) < 0 ||
+	    listen(fd, BACKLOG) < 0)
 		r = -errno;
+	umask(mask);
+	if (r < 0)
 		close(fd);
-		return r;
-	}
-	return fd;
+	return r < 0 ? r : fd;
 }
 
 int instance_listen(const char *dir, unsigned mode)
@@ -117,20 +121,23 @@ int instance_listen_path(const char *path, unsigned mode)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	char dir[sizeof(sa.sun_path)];
-	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path), r = 0;
+	mode_t mask;
 	char *slash;
 
 	if (n < 0 || (size_t)n >= sizeof(sa.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(dir, sa.sun_path, sizeof(dir));
 	/* its directory is what is mounted into a container */
-	for (slash = strchr(dir + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+	mask = umask(0);
+	for (slash = strchr(dir + 1, '/'); slash && r == 0; slash = strchr(slash + 1, '/')) {
 		*slash = 0;
 		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-			return -errno;
+			r = -errno;
 		*slash = '/';
 	}
-	return listen_at(&sa, sizeof(sa), mode);
+	umask(mask);
+	return r < 0 ? r : listen_at(&sa, sizeof(sa), mode);
 }
 
 bool instance_answers(const char *dir)
@@ -162,12 +169,13 @@ void instance_unlink_socket(const char *dir)
 	unlink_in(dir, "ismd.sock");
 }
 
-void instance_leave(const char *dir, int lock_fd)
+void instance_leave(const char *dir, bool keep_dir, int lock_fd)
 {
 	unlink_in(dir, "ismd.sock");
 	unlink_in(dir, "ismd.log");
 	unlink_in(dir, "ismd.lock"); /* last, and while it is locked */
-	rmdir(dir);
+	if (!keep_dir)
+		rmdir(dir);
 	if (lock_fd >= 0)
 		close(lock_fd);
 }

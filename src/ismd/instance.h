@@ -31,8 +31,9 @@ bool instance_answers(const char *dir);
 
 void instance_unlink_socket(const char *dir);
 
-/* Remove socket, log, lock and, if then empty, the directory. */
-void instance_leave(const char *dir, int lock_fd);
+/* Remove socket, log, lock and, if then empty, the directory, unless @keep_dir: one
+ * that is mounted into containers must be the same after a restart. */
+void instance_leave(const char *dir, bool keep_dir, int lock_fd);
 
 /* Power that was switched off survives the daemon in the file "power". */
 bool instance_power_load(const char *dir);

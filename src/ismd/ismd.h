@@ -54,9 +54,11 @@ struct client {
 	int pidfd;          /* of the process that connected; -1: the proc has it */
 	struct lpar *lpar;
 	struct user *user;
-	struct netns *netns; /* see netns.h */
-	struct lpar *via;    /* whose own socket it came through, or NULL */
-	bool counted;        /* in user->processes */
+	struct netns *netns;   /* see netns.h */
+	struct lpar *via;      /* whose own socket it came through, or NULL */
+	bool counted;          /* in user->processes */
+	struct list rest_link; /* ismd.resting, or unlinked */
+	uint64_t rest_until_ns;
 	bool marked;         /* proof_client_add() was done */
 	struct table *table; /* after HELLO: the family whose channel it is */
 	struct proc *proc;   /* the member that owns it; NULL once that is gone */
@@ -65,6 +67,12 @@ struct client {
 };
 
 /* --------------------------------------------------------------- families */
+
+/* A row whose claim was seen, and when it is looked at. */
+struct young {
+	uint32_t row;
+	uint64_t due_ns;
+};
 
 struct table {
 	struct grave grave;
@@ -81,8 +89,8 @@ struct table {
 	struct list due_link; /* ismd.due while a look at it is scheduled */
 	uint64_t due_ns;
 	bool queued;
-	bool foreign_pids; /* a member has another pid than it believes */
-	uint32_t *young;   /* rows with a claim that the last look saw first */
+	bool foreign_pids;   /* a member has another pid than it believes */
+	struct young *young; /* claims that wait for their time, oldest first */
 	unsigned nyoung;
 };
 
@@ -233,6 +241,7 @@ struct ismd {
 	uint64_t start_ns;
 	uint64_t idle_since_ns; /* 0: somebody is there */
 
+	struct list resting; /* clients of users that have used up ismd's time for them */
 	struct list clients;
 	unsigned nclients, next_client;
 	struct list tables;

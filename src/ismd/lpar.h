@@ -71,6 +71,9 @@ struct user {
 	uint64_t bytes; /* committed, his own receive buffers */
 	double claims;  /* tokens left */
 	uint64_t claims_ns;
+	int64_t work_ns; /* of ismd's time, left for his affairs; below 0: he waits */
+	uint64_t work_at_ns;
+	unsigned stuck;   /* descriptors of his that could not be closed */
 	uint64_t refused; /* things he asked for and did not get */
 	struct log_budget log;
 };
@@ -114,6 +117,12 @@ void user_hold(struct user *u);
 void user_put(struct ismd *d, struct user *u);
 /* Take the token of one claim; false: the second's share is used up. */
 bool user_take_claim(struct user *u);
+/*
+ * ismd has one thread: half of its time is the most that one user gets when he keeps it
+ * busy. Until when do his affairs wait (0: not at all)? And @ns of work were done for him.
+ */
+uint64_t user_waits_until(struct user *u, uint64_t now_ns);
+void user_worked(struct user *u, uint64_t ns);
 /* Would @more on top of @now break @limit (0: none)? */
 bool user_exceeds(uint64_t limit, uint64_t now, uint64_t more);
 /* Say once in a while that @what was refused, and count it. */

@@ -152,7 +152,7 @@ static int run(struct ismd *d, int word)
 
 	if (r < 0) {
 		fprintf(stderr, "ismd: %s/ismd.sock: %s\n", d->dir, strerror(-r));
-		instance_leave(d->dir, d->lock_fd);
+		instance_leave(d->dir, d->opt.system, d->lock_fd);
 		return 1;
 	}
 	open_log(d);
@@ -169,7 +169,7 @@ static int run(struct ismd *d, int word)
 	if (d->opt.system)
 		sd_notify(0, "STOPPING=1");
 	service_deinit(d);
-	instance_leave(d->dir, d->lock_fd);
+	instance_leave(d->dir, d->opt.system, d->lock_fd);
 	return 0;
 }
 

@@ -218,6 +218,22 @@ static bool policy_allows(struct ismd *d, struct conn *cl, struct conn *sv)
 	}
 }
 
+/*
+ * A child shares its parent's table, so one with fewer rights could ask for memory of
+ * connections that are the parent's alone. Root has none in such a family.
+ */
+static bool shares_with_lesser(const struct ismd *d, const struct proc *p)
+{
+	if (!d->opt.system || p->uid != 0)
+		return false;
+	list_each(it, next, &p->table->members)
+	{
+		if (list_item(it, struct proc, link)->uid != 0)
+			return true;
+	}
+	return false;
+}
+
 static void negotiate(struct ismd *d, struct conn *cl, struct conn *sv)
 {
 	struct function *cl_fn, *sv_fn;
@@ -225,7 +241,10 @@ static void negotiate(struct ismd *d, struct conn *cl, struct conn *sv)
 	uint32_t why;
 
 	why = lpar_negotiate(cl->proc->lpar, sv->proc->lpar, &cl_fn, &sv_fn, &by_client);
-	if (why)
+	if (shares_with_lesser(d, cl->proc) || shares_with_lesser(d, sv->proc))
+		decline_by(d, shares_with_lesser(d, cl->proc) ? cl : sv,
+		           shares_with_lesser(d, cl->proc) ? sv : cl, FAB_REASON_OI_FAMILY);
+	else if (why)
 		decline_by(d, by_client ? cl : sv, by_client ? sv : cl, why);
 	else if (policy_allows(d, cl, sv))
 		marry(d, cl, sv, cl_fn, sv_fn);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "ismd/closer.h"
 #include "ismd/conn.h"
 #include "ismd/family.h"
 #include "ismd/fetch.h"
@@ -167,7 +168,7 @@ static void identify(struct ismd *d, struct conn *c)
 		}
 	}
 	if (keep >= 0)
-		fetch_close(keep);
+		closer_close(p->user, keep);
 }
 
 void row_claim_fd(struct ismd *d, struct table *t, uint32_t idx, uint32_t gen, int fd)

@@ -75,6 +75,7 @@ int service_init(struct ismd *d)
 	d->listener.fd = d->signals.fd = d->lock_fd = -1;
 	d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	list_init(&d->clients);
+	list_init(&d->resting);
 	list_init(&d->tables);
 	list_init(&d->due);
 	list_init(&d->unknown);
@@ -284,6 +285,8 @@ static int64_t timeout_ns(const struct ismd *d, uint64_t now)
 		if (t->due_ns < next)
 			next = t->due_ns;
 	}
+	if (clients_wake_ns(d) < next)
+		next = clients_wake_ns(d);
 	if (leaves_when_idle(d) && d->idle_since_ns + d->opt.grace_ns < next)
 		next = d->idle_since_ns + d->opt.grace_ns;
 	if (d->proof && proof_due_ns(d->proof) < next)
@@ -298,6 +301,7 @@ void service_work(struct ismd *d)
 	uint64_t now = loop_now_ns();
 
 	tables_run_due(d, now);
+	clients_wake(d, now);
 	if (d->proof && now >= proof_due_ns(d->proof))
 		proof_tick(d->proof, now);
 	if (leaves_when_idle(d) && now >= d->idle_since_ns + d->opt.grace_ns)

@@ -27,7 +27,8 @@
 
 #define MAX_TABLES 4096
 #define CONNS_BYTES (FAB_ROWS * sizeof(struct conn *))
-#define ROWS_PER_TURN 4096u
+#define YOUNG_MAX 4096u      /* claims that wait; more are looked at without waiting */
+#define ROWS_PER_LOOK 128u   /* then it is the others' turn */
 #define CLAIM_WAIT_US 20000u /* between looks at a family that has used up its share */
 #define BELL_DELAY_US 500u   /* from a bell to the first look: a burst rings once */
 
@@ -209,18 +210,34 @@ static void arm(struct ismd *d, struct table *t)
 		table_schedule(d, t, d->opt.defer_us);
 }
 
-/* Is it a claim that nobody has looked at yet? Then it waits for the next look. */
-static bool keep_young(struct ismd *d, struct table *t, uint32_t row)
+/* Is it a claim that nobody has looked at yet? Then it waits for its time. */
+static bool keep_young(struct ismd *d, struct table *t, uint32_t row, uint64_t now_ns)
 {
-	if (!d->opt.defer_us || t->conns[row] || t->nyoung == ROWS_PER_TURN ||
+	if (!d->opt.defer_us || t->conns[row] || t->nyoung == YOUNG_MAX ||
 	    atomic_load(&t->rows[row].state) != FAB_ROW_CLAIMED)
 		return false;
 	if (!t->young)
-		t->young = malloc(ROWS_PER_TURN * sizeof(*t->young));
+		t->young = malloc(YOUNG_MAX * sizeof(*t->young));
 	if (!t->young)
 		return false;
-	t->young[t->nyoung++] = row;
+	t->young[t->nyoung].row = row;
+	t->young[t->nyoung++].due_ns = now_ns + (uint64_t)d->opt.defer_us * 1000;
 	return true;
+}
+
+/* Of those that have waited, as many as fit into @rows. */
+static unsigned take_grown(struct table *t, uint32_t *rows, unsigned max, uint64_t now_ns)
+{
+	unsigned n = 0;
+
+	while (n < max && n < t->nyoung && t->young[n].due_ns <= now_ns) {
+		rows[n] = t->young[n].row;
+		n++;
+	}
+	t->nyoung -= n;
+	if (n && t->nyoung)
+		memmove(t->young, t->young + n, t->nyoung * sizeof(*t->young));
+	return n;
 }
 
 /* Who pays for a claim of this family: the user of its first member. */
@@ -264,30 +281,59 @@ static void take_bell(struct table *t)
 		return; /* scheduled without a bell */
 }
 
+static void schedule_next(struct ismd *d, struct table *t, bool more, bool waits, uint64_t now_ns)
+{
+	uint64_t due;
+
+	if (waits) {
+		table_schedule(d, t, CLAIM_WAIT_US);
+	} else if (more) {
+		table_schedule(d, t, 0);
+	} else if (t->nyoung) {
+		due = t->young[0].due_ns;
+		table_schedule(d, t, due > now_ns ? (uint32_t)((due - now_ns + 999) / 1000) : 0);
+	} else {
+		arm(d, t);
+	}
+}
+
 static void look(struct ismd *d, struct table *t)
 {
-	static uint32_t rows[ROWS_PER_TURN], old[ROWS_PER_TURN];
-	unsigned nold = t->nyoung;
-	unsigned n;
+	uint32_t rows[ROWS_PER_LOOK];
+	uint64_t now = loop_now_ns();
 	bool more, waits = false;
+	unsigned n;
 
 	take_bell(t);
-	if (nold)
-		memcpy(old, t->young, nold * sizeof(*old));
-	t->nyoung = 0;
-	n = table_take_dirty(t->head, rows, ROWS_PER_TURN, &more);
-	for (unsigned i = 0; i < nold; i++)
-		process(d, t, old[i], &waits);
+	n = take_grown(t, rows, ROWS_PER_LOOK, now);
 	for (unsigned i = 0; i < n; i++)
-		if (!keep_young(d, t, rows[i]))
+		process(d, t, rows[i], &waits);
+	n = table_take_dirty(t->head, rows, ROWS_PER_LOOK, &more);
+	for (unsigned i = 0; i < n; i++)
+		if (!keep_young(d, t, rows[i], now))
 			process(d, t, rows[i], &waits);
-	if (waits)
-		table_schedule(d, t, CLAIM_WAIT_US);
-	else if (more || t->nyoung)
-		table_schedule(d, t, more ? 0 : d->opt.defer_us);
-	else
-		arm(d, t);
+	schedule_next(d, t, more, waits, now);
 	loop_rearm(&d->loop, &t->bell, EPOLLIN | EPOLLONESHOT);
+}
+
+/* On the account of its user, if he has not used it up. */
+static void look_in_turn(struct ismd *d, struct table *t)
+{
+	uint64_t start = loop_now_ns(), until;
+	struct user *u = payer(t);
+
+	until = u && d->opt.system ? user_waits_until(u, start) : 0;
+	if (until) {
+		table_schedule(d, t, (uint32_t)((until - start) / 1000 + 1));
+		return;
+	}
+	if (u)
+		user_hold(u); /* the look may end the family */
+	look(d, t);
+	if (u) {
+		user_worked(u, loop_now_ns() - start);
+		user_put(d, u);
+	}
 }
 
 void tables_run_due(struct ismd *d, uint64_t now_ns)
@@ -310,7 +356,7 @@ void tables_run_due(struct ismd *d, uint64_t now_ns)
 
 		list_del(&t->due_link);
 		t->queued = false;
-		look(d, t);
+		look_in_turn(d, t);
 	}
 }
 

@@ -5,6 +5,8 @@
 #include "ismd/ismd.h"
 #include "ismd/lpar.h"
 
+#define WORK_BURST_NS 50000000 /* without a break */
+
 struct user *user_get(struct lpar *l, uid_t uid)
 {
 	struct user *u;
@@ -24,7 +26,8 @@ struct user *user_get(struct lpar *l, uid_t uid)
 	u->uid = uid;
 	u->refs = 1;
 	u->claims = (double)l->quota.claims_per_s;
-	u->claims_ns = loop_now_ns();
+	u->claims_ns = u->work_at_ns = loop_now_ns();
+	u->work_ns = WORK_BURST_NS;
 	lpar_hold(l);
 	list_add_tail(&l->users, &u->link);
 	return u;
@@ -59,6 +62,20 @@ bool user_take_claim(struct user *u)
 		return false;
 	u->claims -= 1;
 	return true;
+}
+
+uint64_t user_waits_until(struct user *u, uint64_t now_ns)
+{
+	u->work_ns += (int64_t)((now_ns - u->work_at_ns) / 2);
+	u->work_at_ns = now_ns;
+	if (u->work_ns > WORK_BURST_NS)
+		u->work_ns = WORK_BURST_NS;
+	return u->work_ns >= 0 ? 0 : now_ns + 2 * (uint64_t)-u->work_ns;
+}
+
+void user_worked(struct user *u, uint64_t ns)
+{
+	u->work_ns -= (int64_t)ns;
 }
 
 bool user_exceeds(uint64_t limit, uint64_t now, uint64_t more)
