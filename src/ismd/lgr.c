@@ -338,7 +338,7 @@ static int free_slot(const struct segment *s)
 	return spare;
 }
 
-static struct segment *segment_with_room(struct lgr *g, uint32_t dmb_bytes)
+static struct segment *segment_with_room(const struct lgr *g, uint32_t dmb_bytes)
 {
 	list_each(it, next, &g->segments)
 	{
@@ -388,13 +388,20 @@ static bool over_bytes(const struct lgr *g, const struct user *u, uint64_t bytes
 	return user_exceeds(u->lpar->quota.bytes, u->bytes, twice * (FAB_DMB_RING_OFFSET + bytes));
 }
 
+/* A free slot of a segment that is there already costs none. */
+static bool over_segments(const struct lgr *g, const struct user *u, uint64_t bytes)
+{
+	return !segment_with_room(g, (uint32_t)bytes) &&
+	       user_exceeds(u->lpar->quota.segments, u->segments, 1);
+}
+
 static bool breaks_quota(struct ismd *d, const struct lgr *g, unsigned side, uint64_t bytes)
 {
 	struct user *u = g->user[side];
 
 	if (over_bytes(g, u, bytes))
 		drop_idle_memory(d, u);
-	if (!over_bytes(g, u, bytes) && !user_exceeds(u->lpar->quota.segments, u->segments, 0))
+	if (!over_bytes(g, u, bytes) && !over_segments(g, u, bytes))
 		return false;
 	user_refused(u, "his share of DMBs is used up");
 	return true;
