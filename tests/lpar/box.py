@@ -291,8 +291,8 @@ class Box:
             f.write(f'state_dir = "{state_dir or self.path("state")}";\n{text}\n')
         os.makedirs(self.path("state"), exist_ok=True)
 
-    def start_ismd(self, *args, conf=True):
-        command = [os.path.join(BINDIR, "ismd"), "--system", *args]
+    def start_ismd(self, *args, conf=True, prefix=()):
+        command = [*prefix, os.path.join(BINDIR, "ismd"), "--system", *args]
         if conf:
             command += ["--config", self.conf]
         if self.netns:
@@ -334,8 +334,9 @@ class Box:
         if uid:
             command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
                        *command]
-        command = [*prefix, *command]
-        return ["ip", "netns", "exec", netns, *command] if netns else command
+        if netns:
+            command = ["ip", "netns", "exec", netns, *command]
+        return [*prefix, *command]
 
     def start(self, command, **more):
         p = subprocess.Popen(command, env=self.env, **more)

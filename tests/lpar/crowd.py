@@ -66,7 +66,6 @@ def a_thousand_at_once():
         pid = x.ismd_pid
         wait_for(lambda: len(x.smcss()) == LPARS, 5, "servers are not listed")
         wait_for(lambda: x.info()["clients"] == LPARS + 1, 5, "who is there?")
-        x.env["SMC_RCVBUF"] = "16384"
         fds = fds_of(pid)
         for turn in range(2):
             rss = rss_kib(pid)

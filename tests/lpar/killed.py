@@ -20,7 +20,7 @@ def ids(x):
     """(kind, id) of what ismd has attached in the kernel, by its pins."""
     found = []
     for path in pins(x.rundir):
-        if os.path.basename(path).startswith("synproof_"):
+        if os.path.basename(path).startswith(("ops-", "mark-")):
             link = json.loads(run("bpftool", "-j", "link", "show", "pinned", path))
             found += [("link", link["id"]), ("prog", link["prog_id"])]
     return found
