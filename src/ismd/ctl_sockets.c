@@ -158,9 +158,14 @@ static void put_lpars(struct jsonout *j, const struct conn *c)
 {
 	static const char *const proofs[] = { "", "namespace", "syn-option" };
 	const struct lpar *own = conn_lpar(c);
-	const struct lpar *peer =
-		c->state == CONN_MATCHED && c->seg ? c->seg->lgr->user[!c->side]->lpar : NULL;
+	const struct lpar *peer = NULL;
+	const struct conn *mate;
 
+	if (c->state == CONN_MATCHED && c->seg) {
+		/* its end may be closed; then who pays for its buffer */
+		mate = c->seg->slots[c->slot].conn[!c->side];
+		peer = mate ? conn_lpar(mate) : c->seg->lgr->user[!c->side]->lpar;
+	}
 	jout_str(j, "lpar", own ? own->name : "");
 	jout_str(j, "peer_lpar", peer ? peer->name : "");
 	jout_str(j, "proof", peer ? proofs[c->proof] : "");

@@ -338,6 +338,12 @@ void lpars_free(struct ismd *d)
 		lpar_free(d, list_item(d->lpars.next, struct lpar, link));
 }
 
+static bool in_netns(const struct lpar *l, const struct ident *id)
+{
+	return l->netns_ino && l->netns_ino == id->netns_ino && l->netns_dev == id->netns_dev &&
+	       (!l->automatic || l->netns_cookie == id->netns_cookie);
+}
+
 static struct lpar *automatic(struct ismd *d, const struct ident *id)
 {
 	struct conf_lpar c;
@@ -345,6 +351,12 @@ static struct lpar *automatic(struct ismd *d, const struct ident *id)
 
 	if (!d->conf->auto_lpars)
 		return NULL;
+	list_each(it, next, &d->lpars)
+	{
+		l = list_item(it, struct lpar, link);
+		if (l->automatic && in_netns(l, id))
+			return l;
+	}
 	c = d->conf->auto_lpar;
 	reap_automatic(d, id);
 	snprintf(c.name, sizeof(c.name), "net-%llu", (unsigned long long)id->netns_ino);
@@ -376,12 +388,6 @@ static bool in_cgroup(const char *cgroup, const char *of)
 	return n > 1 && !strncmp(cgroup, of, n) && (cgroup[n] == '/' || !cgroup[n]);
 }
 
-static bool in_netns(const struct lpar *l, const struct ident *id)
-{
-	return l->netns_ino && l->netns_ino == id->netns_ino && l->netns_dev == id->netns_dev &&
-	       (!l->automatic || l->netns_cookie == id->netns_cookie);
-}
-
 static bool belongs(struct lpar *l, const struct ident *id, enum conf_match match, bool on_host)
 {
 	if (l->match != match)
@@ -390,8 +396,7 @@ static bool belongs(struct lpar *l, const struct ident *id, enum conf_match matc
 	case CONF_MATCH_CGROUP:
 		return in_cgroup(id->cgroup, l->path);
 	case CONF_MATCH_NETNS:
-		if (!l->automatic && l->in_conf)
-			netns_of_path(l); /* may have been made since */
+		netns_of_path(l); /* may have been made since */
 		return in_netns(l, id);
 	case CONF_MATCH_UID: /* in a container, anybody may be anybody */
 		return on_host && id->uid == l->uid;
@@ -416,7 +421,8 @@ struct lpar *lpar_of(struct ismd *d, const struct ident *id, struct lpar *via)
 		{
 			struct lpar *l = list_item(it, struct lpar, link);
 
-			if (belongs(l, id, order[i], on_host))
+			/* a reload may have named who was automatic, or renamed */
+			if (l->in_conf && belongs(l, id, order[i], on_host))
 				return l;
 		}
 	}
