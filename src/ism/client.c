@@ -287,8 +287,14 @@ struct ism_table *ism_table(void)
 
 void ism_before_socket(void)
 {
-	if (__builtin_expect(atomic_load_explicit(&ism_client.of_box, memory_order_relaxed), 0) &&
-	    !atomic_load_explicit(&ism_client.table, memory_order_acquire))
+	if (__builtin_expect(!atomic_load_explicit(&ism_client.of_box, memory_order_relaxed), 1))
+		return;
+	/* it may have been replaced by one that does not know us yet */
+	if (pthread_mutex_trylock(&ism_client.lock) == 0) {
+		client_drain();
+		pthread_mutex_unlock(&ism_client.lock);
+	}
+	if (!atomic_load_explicit(&ism_client.table, memory_order_acquire))
 		ism_table();
 }
 

@@ -26,13 +26,12 @@
 
 static void on_readable(struct ismd *d, struct watch *w, uint32_t events);
 
-/* Without a mark it has no proof between namespaces, and goes on. */
-static void mark(struct ismd *d, struct client *c)
+void client_mark(struct ismd *d, struct client *c)
 {
 	static int said;
 	int r;
 
-	if (!d->proof)
+	if (!d->proof || c->marked)
 		return;
 	r = proof_client_add(d->proof, c->ident.pid, c->ident.cgroup);
 	c->marked = r == 0;
@@ -56,10 +55,10 @@ static bool identify(struct ismd *d, struct client *c, struct lpar *via)
 		return false;
 	}
 	lpar_hold(c->lpar);
-	c->user = user_get(c->lpar, c->ident.uid);
+	c->user = user_get(d, c->lpar, c->ident.uid);
 	if (!c->user)
 		return false;
-	if (user_exceeds(c->lpar->quota.processes, c->user->processes, 1)) {
+	if (!user_may(c->user, 1, 0, 0)) {
 		user_refused(c->user, "too many processes");
 		return false;
 	}
@@ -67,10 +66,9 @@ static bool identify(struct ismd *d, struct client *c, struct lpar *via)
 		user_refused(c->user, "he keeps us waiting for files of his");
 		return false;
 	}
-	c->user->processes++;
+	user_charge(c->user, 1, 0, 0);
 	c->counted = true;
 	netns_join(d, c);
-	mark(d, c);
 	return true;
 }
 
@@ -80,7 +78,7 @@ static void forget(struct ismd *d, struct client *c)
 		proof_client_del(d->proof, c->ident.pid);
 	netns_leave(d, c);
 	if (c->counted)
-		c->user->processes--;
+		user_charge(c->user, -1, 0, 0);
 	user_put(d, c->user);
 	if (c->lpar)
 		lpar_release(d, c->lpar);
@@ -146,13 +144,13 @@ static void move_proc(struct ismd *d, struct proc *p, struct client *c)
 void client_settle(struct ismd *d, struct client *c)
 {
 	struct lpar *to = lpar_of(d, &c->ident, c->via), *from = c->lpar;
-	struct user *u = to && to != from ? user_get(to, c->ident.uid) : NULL;
+	struct user *u = to && to != from ? user_get(d, to, c->ident.uid) : NULL;
 
 	if (!u) /* no LPAR for it any more: it keeps the old one to its end */
 		return;
 	lpar_hold(to);
-	c->user->processes--;
-	u->processes++;
+	user_charge(c->user, -1, 0, 0);
+	user_charge(u, 1, 0, 0);
 	user_put(d, c->user);
 	c->user = u;
 	c->lpar = to;

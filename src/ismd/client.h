@@ -28,6 +28,10 @@ void client_free(struct ismd *d, struct client *c);
 /* The configuration has changed: @c and its process go where they belong now. */
 void client_settle(struct ismd *d, struct client *c);
 
+/* The sockets that it makes from now on take part in the SYN-option proof; where that
+ * cannot be, it goes on without. Not for tools: its cgroup pays for it. */
+void client_mark(struct ismd *d, struct client *c);
+
 /* What the @sender of a message on @c may change, now. */
 enum rights client_rights(struct ismd *d, const struct client *c, const struct ucred *sender);
 

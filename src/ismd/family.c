@@ -30,6 +30,7 @@
 #endif
 
 #define MAX_MEMBERS 1024 /* of one family */
+#define MAX_JOINED 4     /* times that one process is a member: it may lose a channel */
 
 struct proc *family_member(struct table *t, int32_t told)
 {
@@ -206,6 +207,7 @@ static void first_of_family(struct ismd *d, struct client *c, const struct fab_m
 		return;
 	}
 	attach(c, t, p);
+	client_mark(d, c);
 	table_set_power(t, lpar_powered(c->lpar));
 	log_event("client %u (%s, pid %d): LPAR %s, table %u", c->id, p->comm, (int)p->pid,
 	          c->lpar->name, t->id);
@@ -217,6 +219,14 @@ static void refuse(struct client *c, const struct ucred *cred, const char *why)
 	if (log_allowed(&c->log))
 		log_event("client %u (pid %d): HELLO of pid %d refused, %s", c->id,
 		          (int)c->ident.pid, (int)cred->pid, why);
+}
+
+static unsigned times_joined(const struct table *t, pid_t pid)
+{
+	unsigned n = 0;
+
+	list_each(it, next, &t->members) n += list_item(it, struct proc, link)->pid == pid;
+	return n;
 }
 
 static void child_joins(struct ismd *d, struct client *via, const struct fab_msg_hello *m,
@@ -233,6 +243,11 @@ static void child_joins(struct ismd *d, struct client *via, const struct fab_msg
 		welcome(d, c, FAB_WELCOME_QUOTA);
 		return;
 	}
+	if (times_joined(t, cred->pid) >= MAX_JOINED) {
+		user_refused(c->user, "one process joined its family too often");
+		welcome(d, c, FAB_WELCOME_QUOTA);
+		return;
+	}
 	p = member_by_pid(t, cred->pid);
 	if (!p || p->client) /* else: one that lost its channel is back */
 		p = member_new(d, t, c, cred, m);
@@ -241,6 +256,7 @@ static void child_joins(struct ismd *d, struct client *via, const struct fab_msg
 		return;
 	}
 	attach(c, t, p);
+	client_mark(d, c);
 	log_event("client %u (%s, pid %d): joins table %u", c->id, p->comm, (int)p->pid, t->id);
 	welcome(d, c, FAB_WELCOME_OK);
 	rows_member_joined(d, p);

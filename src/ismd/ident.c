@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -79,18 +80,22 @@ int ident_own_netns(uint64_t *dev, uint64_t *ino)
 /* The line "0::PATH"; in a hybrid set-up others stand before it. */
 static void read_cgroup(struct ident *id)
 {
-	char path[64], line[IDENT_CGROUP_MAX + 64];
-	FILE *f = fopen(proc_path(path, id->pid, "cgroup"), "re");
+	FILE *f;
+	char path[64], *line = NULL;
+	size_t size = 0;
 
 	id->cgroup[0] = 0;
+	f = fopen(proc_path(path, id->pid, "cgroup"), "re");
 	if (!f)
 		return;
-	while (fgets(line, sizeof(line), f)) {
+	/* whole lines: the middle of a long one may look like the beginning of another */
+	while (getline(&line, &size, f) > 0) {
 		if (strncmp(line, "0::/", 4) != 0)
 			continue;
 		line[strcspn(line, "\n")] = 0;
-		snprintf(id->cgroup, sizeof(id->cgroup), "%.255s", line + 3);
+		snprintf(id->cgroup, sizeof(id->cgroup), "%.511s", line + 3);
 	}
+	free(line);
 	fclose(f);
 }
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define IDENT_CGROUP_MAX 256
+#define IDENT_CGROUP_MAX 512 /* longer ones are cut: more than ism.conf can name */
 
 struct ident {
 	pid_t pid;                     /* as ismd sees it */

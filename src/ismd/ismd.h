@@ -231,6 +231,7 @@ struct ismd {
 	const char *conf_path; /* "": none was read */
 	char conf_fault[256];  /* the first of a reload that was refused */
 	struct list lpars;
+	struct lpar *pool; /* see struct user; in no list */
 	struct list netns;
 	struct proof *proof;
 	char proof_missing[256]; /* why there is none */

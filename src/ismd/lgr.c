@@ -189,14 +189,14 @@ static void charge(struct ismd *d, struct segment *s)
 {
 	d->dmb_bytes += 2 * s->stride;
 	for (unsigned i = 0; i < 2; i++)
-		s->lgr->user[i]->bytes += s->stride;
+		user_charge(s->lgr->user[i], 0, 0, (int64_t)s->stride);
 }
 
 static void discharge(struct ismd *d, struct segment *s)
 {
 	d->dmb_bytes -= 2 * s->stride;
 	for (unsigned i = 0; i < 2; i++)
-		s->lgr->user[i]->bytes -= s->stride;
+		user_charge(s->lgr->user[i], 0, 0, -(int64_t)s->stride);
 }
 
 static void segment_free(struct ismd *d, struct segment *s)
@@ -205,7 +205,7 @@ static void segment_free(struct ismd *d, struct segment *s)
 		if (s->slots[i].committed)
 			discharge(d, s);
 	for (unsigned i = 0; i < 2; i++)
-		s->lgr->user[i]->segments--;
+		user_charge(s->lgr->user[i], 0, -1, 0);
 	/* a process that never lets go of its mapping keeps no memory with it; but what runs
 	 * goes on when it is us who leave */
 	if (!d->leaving)
@@ -267,8 +267,8 @@ static struct segment *segment_new(struct ismd *d, struct lgr *g, uint32_t dmb_b
 	s->map->magic = FAB_SEG_MAGIC;
 	list_add_tail(&g->segments, &s->link);
 	g->nsegments++;
-	g->user[0]->segments++;
-	g->user[1]->segments++;
+	user_charge(g->user[0], 0, 1, 0);
+	user_charge(g->user[1], 0, 1, 0);
 	return s;
 }
 
@@ -381,29 +381,24 @@ static bool reserve_size(struct ismd *d, struct lgr *g, uint32_t bytes, struct s
 	return true;
 }
 
-static bool over_bytes(const struct lgr *g, const struct user *u, uint64_t bytes)
+/* One more connection for @side's user: does his quota allow it? */
+static bool allowed(const struct lgr *g, unsigned side, uint64_t bytes, bool new_segment)
 {
-	uint64_t twice = g->user[0] == g->user[1] ? 2 : 1;
+	uint64_t ends = g->user[0] == g->user[1] ? 2 : 1;
 
-	return user_exceeds(u->lpar->quota.bytes, u->bytes, twice * (FAB_DMB_RING_OFFSET + bytes));
+	return user_may(g->user[side], 0, new_segment ? ends : 0,
+	                ends * (FAB_DMB_RING_OFFSET + bytes));
 }
 
-/* A free slot of a segment that is there already costs none. */
-static bool over_segments(const struct lgr *g, const struct user *u, uint64_t bytes)
+static bool breaks_quota(struct ismd *d, struct lgr *g, unsigned side, uint32_t bytes)
 {
-	return !segment_with_room(g, (uint32_t)bytes) &&
-	       user_exceeds(u->lpar->quota.segments, u->segments, 1);
-}
+	bool new_segment = !segment_with_room(g, bytes);
 
-static bool breaks_quota(struct ismd *d, const struct lgr *g, unsigned side, uint64_t bytes)
-{
-	struct user *u = g->user[side];
-
-	if (over_bytes(g, u, bytes))
-		drop_idle_memory(d, u);
-	if (!over_bytes(g, u, bytes) && !over_segments(g, u, bytes))
+	if (!allowed(g, side, bytes, new_segment))
+		drop_idle_memory(d, g->user[side]);
+	if (allowed(g, side, bytes, new_segment))
 		return false;
-	user_refused(u, "his share of DMBs is used up");
+	user_refused(g->user[side], "his share of DMBs is used up");
 	return true;
 }
 

@@ -316,9 +316,25 @@ static const struct conf_lpar *in_conf(const struct conf *c, const char *name)
 	return NULL;
 }
 
+/* A pool that nobody belongs to, with the quota of automatic LPARs. */
+static int configure_pool(struct ismd *d)
+{
+	if (!d->pool)
+		d->pool = lpar_new(d, "");
+	if (!d->pool)
+		return -ENOMEM;
+	list_del(&d->pool->link);
+	d->pool->in_conf = true;
+	d->pool->quota = d->conf->auto_lpar.quota;
+	return 0;
+}
+
 int lpars_configure(struct ismd *d, const struct conf *before)
 {
-	int r;
+	int r = configure_pool(d);
+
+	if (r < 0)
+		return r;
 
 	list_each(it, next, &d->lpars) list_item(it, struct lpar, link)->in_conf = false;
 	r = configure_one(d, &d->conf->host, in_conf(before, d->conf->host.name));
@@ -334,6 +350,9 @@ void lpars_reap(struct ismd *d)
 
 void lpars_free(struct ismd *d)
 {
+	if (d->pool)
+		lpar_free(d, d->pool);
+	d->pool = NULL;
 	while (!list_empty(&d->lpars))
 		lpar_free(d, list_item(d->lpars.next, struct lpar, link));
 }

@@ -60,11 +60,17 @@ struct lpar {
 	struct watch listener; /* MATCH_SOCKET; fd -1 else */
 };
 
-/* What one uid of an LPAR holds. */
+/*
+ * What one uid of an LPAR holds. Anybody can make network namespaces in a user namespace of
+ * his own, and each is an LPAR with a quota; so in automatic ones, what he holds is
+ * charged to a pool as well that they have in common. (Not user 0: without a user namespace
+ * containers cannot make more of themselves.)
+ */
 struct user {
 	struct list link; /* lpar.users */
 	struct lpar *lpar;
 	uid_t uid;
+	struct user *pool; /* with a reference; NULL: none */
 	unsigned refs;
 	uint64_t processes; /* channels */
 	uint64_t segments;
@@ -112,7 +118,7 @@ uint32_t lpar_negotiate(struct lpar *cl, struct lpar *sv, struct function **cl_f
 /* The box's system EID. */
 const char *lpar_seid(void);
 
-struct user *user_get(struct lpar *l, uid_t uid); /* with a reference; NULL: no memory */
+struct user *user_get(struct ismd *d, struct lpar *l, uid_t uid); /* NULL: no memory */
 void user_hold(struct user *u);
 void user_put(struct ismd *d, struct user *u);
 /* Take the token of one claim; false: the second's share is used up. */
@@ -123,8 +129,9 @@ bool user_take_claim(struct user *u);
  */
 uint64_t user_waits_until(struct user *u, uint64_t now_ns);
 void user_worked(struct user *u, uint64_t ns);
-/* Would @more on top of @now break @limit (0: none)? */
-bool user_exceeds(uint64_t limit, uint64_t now, uint64_t more);
+/* Has he room for so much more? Charge it, or take it off (negative). */
+bool user_may(const struct user *u, uint64_t processes, uint64_t segments, uint64_t bytes);
+void user_charge(struct user *u, int64_t processes, int64_t segments, int64_t bytes);
 /* Say once in a while that @what was refused, and count it. */
 void user_refused(struct user *u, const char *what);
 

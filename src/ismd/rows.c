@@ -387,24 +387,30 @@ bool conn_find_heir(struct ismd *d, struct conn *c)
 	return false;
 }
 
+#define HEIRS_NS 20000000 /* to look for heirs after one end; then there are none */
+
 void rows_holder_gone(struct ismd *d, struct proc *p)
 {
+	uint64_t until = loop_now_ns() + HEIRS_NS;
+
 	list_each(it, next, &p->conns)
 	{
 		struct conn *c = list_item(it, struct conn, proc_link);
 
-		if (!conn_find_heir(d, c))
+		if (loop_now_ns() > until || !conn_find_heir(d, c))
 			conn_set_holder(c, NULL, c->fd);
 	}
 }
 
 void rows_holder_mute(struct ismd *d, struct proc *p)
 {
+	uint64_t until = loop_now_ns() + HEIRS_NS;
+
 	list_each(it, next, &p->conns)
 	{
 		struct conn *c = list_item(it, struct conn, proc_link);
 
-		if (!fetch_is_held_by(d, c, p) && !conn_find_heir(d, c))
+		if (!fetch_is_held_by(d, c, p) && (loop_now_ns() > until || !conn_find_heir(d, c)))
 			close_row(d, c);
 	}
 }

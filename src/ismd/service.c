@@ -23,6 +23,8 @@
 #include "ismd/table.h"
 #include "proof/proof.h"
 
+#define BOX_NOFILE 1048576
+
 static void on_connect(struct ismd *d, struct watch *w, uint32_t events)
 {
 	client_accept(d, w->fd, NULL);
@@ -47,14 +49,21 @@ static void on_signal(struct ismd *d, struct watch *w, uint32_t events)
 	}
 }
 
-static void raise_nofile(void)
+static void raise_nofile(bool system)
 {
 	struct rlimit l;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-		l.rlim_cur = l.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &l);
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return;
+	/* ten for each process of the box: more than the usual limit, which root may raise */
+	if (system && l.rlim_max < BOX_NOFILE) {
+		struct rlimit more = { BOX_NOFILE, BOX_NOFILE };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return;
 	}
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
 }
 
 /* What the command line did not say. */
@@ -97,7 +106,7 @@ int service_init(struct ismd *d)
 	if (lpars_configure(d, NULL) < 0)
 		return -ENOMEM;
 	d->start_ns = d->idle_since_ns = loop_now_ns();
-	raise_nofile();
+	raise_nofile(d->opt.system);
 	return loop_init(&d->loop);
 }
 

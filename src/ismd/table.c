@@ -25,7 +25,7 @@
 #include "ismd/lpar.h"
 #include "ismd/rows.h"
 
-#define MAX_TABLES 4096
+#define MAX_TABLES 65536
 #define CONNS_BYTES (FAB_ROWS * sizeof(struct conn *))
 #define YOUNG_MAX 4096u      /* claims that wait; more are looked at without waiting */
 #define ROWS_PER_LOOK 128u   /* then it is the others' turn */

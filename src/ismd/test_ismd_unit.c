@@ -226,7 +226,7 @@ static struct ismd *daemon_up(void)
 static struct proc proc_of(struct ismd *d, uint64_t id)
 {
 	struct lpar *l = lpar_find(d, "host");
-	struct proc p = { .id = id, .lpar = l, .user = user_get(l, geteuid()) };
+	struct proc p = { .id = id, .lpar = l, .user = user_get(d, l, geteuid()) };
 
 	assert_non_null(p.user);
 	return p;

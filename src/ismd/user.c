@@ -7,17 +7,25 @@
 
 #define WORK_BURST_NS 50000000 /* without a break */
 
-struct user *user_get(struct lpar *l, uid_t uid)
+static struct user *find(struct lpar *l, uid_t uid)
 {
-	struct user *u;
-
 	list_each(it, next, &l->users)
 	{
-		u = list_item(it, struct user, link);
-		if (u->uid == uid) {
-			u->refs++;
+		struct user *u = list_item(it, struct user, link);
+
+		if (u->uid == uid)
 			return u;
-		}
+	}
+	return NULL;
+}
+
+struct user *user_get(struct ismd *d, struct lpar *l, uid_t uid)
+{
+	struct user *u = find(l, uid);
+
+	if (u) {
+		u->refs++;
+		return u;
 	}
 	u = calloc(1, sizeof(*u));
 	if (!u)
@@ -28,6 +36,13 @@ struct user *user_get(struct lpar *l, uid_t uid)
 	u->claims = (double)l->quota.claims_per_s;
 	u->claims_ns = u->work_at_ns = loop_now_ns();
 	u->work_ns = WORK_BURST_NS;
+	if (l->automatic && uid != 0 && l != d->pool) {
+		u->pool = user_get(d, d->pool, uid);
+		if (!u->pool) {
+			free(u);
+			return NULL;
+		}
+	}
 	lpar_hold(l);
 	list_add_tail(&l->users, &u->link);
 	return u;
@@ -43,11 +58,12 @@ void user_put(struct ismd *d, struct user *u)
 	if (!u || --u->refs)
 		return;
 	list_del(&u->link);
+	user_put(d, u->pool);
 	lpar_release(d, u->lpar);
 	free(u);
 }
 
-bool user_take_claim(struct user *u)
+static bool take_claim(struct user *u)
 {
 	double rate = (double)u->lpar->quota.claims_per_s;
 	uint64_t now = loop_now_ns();
@@ -64,7 +80,12 @@ bool user_take_claim(struct user *u)
 	return true;
 }
 
-uint64_t user_waits_until(struct user *u, uint64_t now_ns)
+bool user_take_claim(struct user *u)
+{
+	return take_claim(u) && (!u->pool || take_claim(u->pool));
+}
+
+static uint64_t waits_until(struct user *u, uint64_t now_ns)
 {
 	u->work_ns += (int64_t)((now_ns - u->work_at_ns) / 2);
 	u->work_at_ns = now_ns;
@@ -73,14 +94,41 @@ uint64_t user_waits_until(struct user *u, uint64_t now_ns)
 	return u->work_ns >= 0 ? 0 : now_ns + 2 * (uint64_t)-u->work_ns;
 }
 
+uint64_t user_waits_until(struct user *u, uint64_t now_ns)
+{
+	uint64_t own = waits_until(u, now_ns), pool = u->pool ? waits_until(u->pool, now_ns) : 0;
+
+	return own > pool ? own : pool;
+}
+
 void user_worked(struct user *u, uint64_t ns)
 {
 	u->work_ns -= (int64_t)ns;
+	if (u->pool)
+		u->pool->work_ns -= (int64_t)ns;
 }
 
-bool user_exceeds(uint64_t limit, uint64_t now, uint64_t more)
+static bool fits(uint64_t limit, uint64_t now, uint64_t more)
 {
-	return limit && (more > limit || now > limit - more);
+	return !limit || !more || (more <= limit && now <= limit - more);
+}
+
+bool user_may(const struct user *u, uint64_t processes, uint64_t segments, uint64_t bytes)
+{
+	const struct conf_quota *q = &u->lpar->quota;
+
+	return fits(q->processes, u->processes, processes) &&
+	       fits(q->segments, u->segments, segments) && fits(q->bytes, u->bytes, bytes) &&
+	       (!u->pool || user_may(u->pool, processes, segments, bytes));
+}
+
+void user_charge(struct user *u, int64_t processes, int64_t segments, int64_t bytes)
+{
+	u->processes += (uint64_t)processes;
+	u->segments += (uint64_t)segments;
+	u->bytes += (uint64_t)bytes;
+	if (u->pool)
+		user_charge(u->pool, processes, segments, bytes);
 }
 
 void user_refused(struct user *u, const char *what)
