@@ -81,6 +81,8 @@ static void channel_lost(void)
 		atomic_store(&t->dead, true);
 		privfd_close(&t->bell);
 	}
+	if (t) /* it was good until now: there may be another one already */
+		ism_client.retry_ns = 0;
 	atomic_store(&ism_client.table, NULL);
 	ism_client.family_id = 0;
 	ism_client.hello_sent = false;
