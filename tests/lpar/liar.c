@@ -25,7 +25,7 @@
 
 #include "ismd/test_client.h"
 
-#define PATIENCE_MS 300 /* a marriage takes some 5 */
+#define PATIENCE_MS 150 /* a marriage takes some 5 */
 
 static int believed;
 
