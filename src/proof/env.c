@@ -180,11 +180,18 @@ static int make_own(const char *path, struct why *w)
 	return 0;
 }
 
+/* Where every machine with systemd has it. It stays: others may use it meanwhile. */
+static bool make_shared(void)
+{
+	return is_bpffs(SHARED_BPFFS) || mount("bpf", SHARED_BPFFS, "bpf",
+	                                       MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0;
+}
+
 int env_pins_make(const char *name, struct pins *pins, struct why *w)
 {
 	*pins = own_path(name);
-	/* There was none when the earlier ismd began, perhaps: what is pinned stays. */
-	if (!is_bpffs(SHARED_BPFFS) || is_bpffs(pins->path))
+	/* There was no other place when the earlier ismd began, perhaps: what is pinned stays. */
+	if (is_bpffs(pins->path) || !make_shared())
 		return make_own(pins->path, w);
 	*pins = shared_path(name);
 	if (mkdir(pins->path, 0700) < 0 && errno != EEXIST)

@@ -1491,8 +1491,9 @@ static void refusals(void **state)
 	assert_int_equal(proof_open(&p, "", why, 0), -EINVAL);
 }
 
-/* With and without a bpffs at the usual place; seen by the child only. */
-static void both_places(void **state)
+/* With and without a bpffs at the usual place, where one is made then; seen by the child
+ * only. */
+static void usual_place(void **state)
 {
 	for (int shared = 0; shared <= 1; shared++) {
 		int status;
@@ -1501,8 +1502,6 @@ static void both_places(void **state)
 		if (pid == 0) {
 			struct proof *p;
 			char why[256], which[40], path[80];
-			const char *format = shared ? "/sys/fs/bpf/openism-%s/socks"
-			                            : "/run/openism-bpf-%s/socks";
 			bool right;
 
 			snprintf(which, sizeof(which), "%s-g", name);
@@ -1512,7 +1511,7 @@ static void both_places(void **state)
 				_exit(2);
 			if (proof_open(&p, which, why, sizeof(why)))
 				_exit(3);
-			snprintf(path, sizeof(path), format, which);
+			snprintf(path, sizeof(path), "/sys/fs/bpf/openism-%s/socks", which);
 			right = access(path, F_OK) == 0;
 			proof_close(p);
 			_exit(right && !has_pins(which) ? 0 : 4);
@@ -1623,7 +1622,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(siphash_is_the_published),
 		cmocka_unit_test(refusals),
-		cmocka_unit_test(both_places),
+		cmocka_unit_test(usual_place),
 		cmocka_unit_test(loopback),
 		cmocka_unit_test(mapped_addresses),
 		cmocka_unit_test(two_namespaces),
