@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -39,10 +40,26 @@ static void atfork_child(void)
 	errno = saved;
 }
 
+/* "smc_run -r" and "-t": one size serves both, a ring is one's receive buffer and the
+ * other's send buffer. */
+static void take_sizes(void)
+{
+	static const char *const names[] = { "SMC_RCVBUF", "SMC_SNDBUF" };
+
+	for (unsigned i = 0; i < 2; i++) {
+		const char *text = getenv(names[i]);
+		unsigned long bytes = text ? strtoul(text, NULL, 10) : 0;
+
+		if (bytes > sock_default_rcvbuf && bytes <= UINT32_MAX)
+			sock_default_rcvbuf = (uint32_t)bytes;
+	}
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	int saved = errno;
 
+	take_sizes();
 	libc_init();
 	ism_presence();
 	pthread_atfork(atfork_prepare, atfork_parent, atfork_child);

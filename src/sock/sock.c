@@ -23,6 +23,8 @@ static _Atomic uint32_t pool_lock;
 static struct sock *free_head, *free_tail;
 static unsigned free_count;
 
+uint32_t sock_default_rcvbuf;
+
 static void pool_put(struct sock *s)
 {
 	s->next_free = NULL;
@@ -305,7 +307,8 @@ void sock_claim(struct sock *s, int fd, uint32_t role)
 	int saved = errno;
 
 	if (!s->conn.row && conn_claim(&s->conn, role, fd, 0)) {
-		atomic_store(&s->conn.row->want_rcvbuf, s->want_rcvbuf);
+		atomic_store(&s->conn.row->want_rcvbuf,
+		             s->want_rcvbuf ? s->want_rcvbuf : sock_default_rcvbuf);
 		if (s->pin_wanted)
 			conn_pin(&s->conn, s->pin_wanted);
 	}

@@ -149,6 +149,9 @@ static inline void sock_touch(struct sock *s, int fd)
 		sock_touch_slow(s, fd);
 }
 
+/* Wished DMB bytes of sockets that say nothing, 0: ismd's default. Set at the start. */
+extern uint32_t sock_default_rcvbuf;
+
 /* SO_RCVBUF was set to @bytes: the DMB should not be smaller. */
 void sock_want_rcvbuf(struct sock *s, uint32_t bytes);
 
