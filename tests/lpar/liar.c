@@ -350,6 +350,18 @@ static void segments(char **arg)
 	}
 }
 
+/* Whoever was thrown out may have to wait a little until he is let in again. */
+static bool once_more(struct tc *c)
+{
+	for (int i = 0; i < 20; i++) {
+		if (tc_hello(c))
+			return true;
+		tc_close(c);
+		usleep(50000);
+	}
+	return false;
+}
+
 /* garbage N: messages of any length, type and number of descriptors. */
 static void garbage(char **arg)
 {
@@ -375,8 +387,9 @@ static void garbage(char **arg)
 			memcpy(h + 1, "{\"op\":\"power\",\"fid\":1}", len < 32 ? 1 : 23);
 		r = fdpass_send(c.ctl, buf, len, fds, (unsigned)(random_next() % (FDPASS_MAX + 1)));
 		if (r == -EPIPE || r == -ECONNRESET) {
-			tc_close(&c); /* thrown out: that is an answer; once more */
-			hello(&c);
+			tc_close(&c); /* thrown out: that is an answer */
+			if (!once_more(&c))
+				return; /* and this one, too */
 		} else if (r == -EAGAIN) {
 			usleep(1000);
 		}
