@@ -149,8 +149,10 @@ void client_settle(struct ismd *d, struct client *c)
 	if (!u) /* no LPAR for it any more: it keeps the old one to its end */
 		return;
 	lpar_hold(to);
-	user_charge(c->user, -1, 0, 0);
-	user_charge(u, 1, 0, 0);
+	if (c->counted || (c->proc && c->proc->counted)) {
+		user_charge(c->user, -1, 0, 0);
+		user_charge(u, 1, 0, 0);
+	}
 	user_put(d, c->user);
 	c->user = u;
 	c->lpar = to;
@@ -168,7 +170,7 @@ enum rights client_rights(struct ismd *d, const struct client *c, const struct u
 		return RIGHTS_BOX;
 	/* not who inherited the channel, and not as who or where it once was */
 	if (sender->pid != c->ident.pid || pidfd < 0 || ident_read(&now, c->watch.fd, pidfd) < 0 ||
-	    lpar_of(d, &now, c->via) != c->lpar)
+	    lpar_known(d, &now, c->via) != c->lpar)
 		return RIGHTS_NONE;
 	return ident_rights(&now, pidfd, lpar_is_host(c->lpar), c->lpar->match == CONF_MATCH_NETNS);
 }
@@ -357,13 +359,13 @@ static void dispatch(struct ismd *d, struct client *c, const union message *m, s
 		break;
 	}
 	if (fd >= 0)
-		closer_close(c->user, fd);
+		closer_close(d, c->user, fd);
 }
 
-static void close_all(const struct client *c, const int *fds, unsigned n)
+static void close_all(struct ismd *d, const struct client *c, const int *fds, unsigned n)
 {
 	while (n)
-		closer_close(c->user, fds[--n]);
+		closer_close(d, c->user, fds[--n]);
 }
 
 void client_on_message(struct ismd *d, struct client *c, const void *buf, size_t len, int *fds,
@@ -372,16 +374,16 @@ void client_on_message(struct ismd *d, struct client *c, const void *buf, size_t
 	union message m;
 
 	while (nfds > 1) /* no message brings two */
-		closer_close(c->user, fds[--nfds]);
+		closer_close(d, c->user, fds[--nfds]);
 	if (len < sizeof(m.head) || len > sizeof(m)) {
-		close_all(c, fds, nfds);
+		close_all(d, c, fds, nfds);
 		return;
 	}
 	memcpy(&m, buf, len);
 	/* HELLO may be of another wire version: it is answered with ours */
 	if (m.head.magic != FAB_WIRE_MAGIC || !has_length(m.head.type, len) ||
 	    (m.head.version != FAB_WIRE_VERSION && m.head.type != FAB_MSG_HELLO)) {
-		close_all(c, fds, nfds);
+		close_all(d, c, fds, nfds);
 		if (log_allowed(&c->log))
 			log_event("client %u (pid %d): nonsense of %zu bytes dropped", c->id,
 			          (int)c->ident.pid, len);
@@ -444,11 +446,11 @@ static bool take_message(struct ismd *d, struct client *c)
 	if (n == -EAGAIN)
 		return false;
 	if (n == -EMSGSIZE) {
-		close_all(c, fds, nfds);
+		close_all(d, c, fds, nfds);
 		return true;
 	}
 	if (n <= 0 || closer_is_held_up_by(c->user)) {
-		close_all(c, fds, nfds);
+		close_all(d, c, fds, nfds);
 		client_free(d, c);
 		return false;
 	}

@@ -24,7 +24,7 @@ static struct slot {
 	_Atomic int state; /* the thread sets DONE, all else is the main thread's */
 	int fd;
 	uint64_t since_ns;
-	struct user *user;
+	struct user *user; /* with a reference while it is not IDLE */
 } slots[SLOTS];
 
 static void *close_slowly(void *arg)
@@ -60,15 +60,37 @@ static bool is_quick(int fd)
 	return !l.l_onoff || l.l_linger == 0;
 }
 
-static struct slot *free_slot(void)
+/* Who makes it wait: of somebody with many namespaces, he and not each of them. */
+static struct user *account(struct user *u)
+{
+	return u->pool ? u->pool : u;
+}
+
+static void reap(struct ismd *d)
 {
 	for (unsigned i = 0; i < SLOTS; i++) {
-		if (atomic_load(&slots[i].state) == DONE)
-			atomic_store(&slots[i].state, IDLE);
-		if (atomic_load(&slots[i].state) == IDLE)
-			return &slots[i];
+		if (atomic_load(&slots[i].state) != DONE)
+			continue;
+		atomic_store(&slots[i].state, IDLE);
+		user_put(d, slots[i].user);
 	}
-	return NULL;
+}
+
+/* The last quarter is for those who keep none waiting. */
+static struct slot *free_slot(const struct user *u)
+{
+	struct slot *found = NULL;
+	unsigned busy = 0, own = 0;
+
+	for (unsigned i = 0; i < SLOTS; i++) {
+		bool idle = atomic_load(&slots[i].state) == IDLE;
+
+		if (idle && !found)
+			found = &slots[i];
+		busy += !idle;
+		own += !idle && slots[i].user == u;
+	}
+	return own && busy >= SLOTS * 3 / 4 ? NULL : found;
 }
 
 static bool start(struct slot *s)
@@ -89,7 +111,7 @@ static bool start(struct slot *s)
 	return r == 0;
 }
 
-void closer_close(struct user *u, int fd)
+void closer_close(struct ismd *d, struct user *u, int fd)
 {
 	struct slot *s;
 
@@ -97,26 +119,30 @@ void closer_close(struct user *u, int fd)
 		close(fd);
 		return;
 	}
-	s = free_slot();
+	reap(d);
+	u = account(u);
+	user_hold(u);
+	s = free_slot(u);
 	if (s) {
 		s->fd = fd;
 		s->user = u;
 		s->since_ns = loop_now_ns();
+		if (start(s))
+			return;
 	}
-	/* A descriptor that stays open is better than a daemon that stands still. */
-	if (s && start(s))
-		return;
-	if (u)
-		u->stuck++;
+	/* A descriptor that stays open is better than a daemon that stands still. He is not
+	 * forgotten. */
+	u->stuck++;
 	log_event("ismd: descriptor %d cannot be closed without waiting, it stays open", fd);
 }
 
 bool closer_is_held_up_by(const struct user *u)
 {
-	unsigned all = u->stuck, late = u->stuck;
+	const struct user *a = u->pool ? u->pool : u;
+	unsigned all = a->stuck, late = a->stuck;
 
 	for (unsigned i = 0; i < SLOTS; i++) {
-		if (atomic_load(&slots[i].state) != BUSY || slots[i].user != u)
+		if (atomic_load(&slots[i].state) != BUSY || slots[i].user != a)
 			continue;
 		all++;
 		late += loop_now_ns() - slots[i].since_ns > A_WHILE_NS;

@@ -10,10 +10,11 @@
 
 #include <stdbool.h>
 
+struct ismd;
 struct user;
 
-/* Takes @fd over; never waits. @u: on whose account, NULL: nobody's. */
-void closer_close(struct user *u, int fd);
+/* Takes @fd over; never waits. @u: on whose account. */
+void closer_close(struct ismd *d, struct user *u, int fd);
 
 /* Does @u keep too many closes waiting? */
 bool closer_is_held_up_by(const struct user *u);

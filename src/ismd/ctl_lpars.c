@@ -97,7 +97,16 @@ void ctl_lpars(struct ismd *d, struct jsonout *j, const struct ctl_ask *a)
 	jout_close(j, '}');
 }
 
-static void put_linkgroup(struct jsonout *j, const struct lgr *g, const char *host)
+static void put_pid(struct jsonout *j, const struct ctl_ask *a, const struct lgr *g, unsigned side)
+{
+	bool mine = a->rights == RIGHTS_BOX || g->user[side]->uid == a->sender_uid ||
+	            (a->rights == RIGHTS_LPAR && g->user[side]->lpar == a->client->lpar);
+
+	jout_int(j, NULL, mine && g->proc[side] ? g->proc[side]->pid : 0);
+}
+
+static void put_linkgroup(struct jsonout *j, const struct ctl_ask *a, const struct lgr *g,
+                          const char *host)
 {
 	uint64_t bytes = 0;
 
@@ -122,8 +131,8 @@ static void put_linkgroup(struct jsonout *j, const struct lgr *g, const char *ho
 	jout_num(j, "dmb", bytes);
 	jout_num(j, "segments", g->nsegments);
 	jout_open(j, "pids", '[');
-	jout_int(j, NULL, g->proc[0] ? g->proc[0]->pid : 0);
-	jout_int(j, NULL, g->proc[1] ? g->proc[1]->pid : 0);
+	put_pid(j, a, g, 0);
+	put_pid(j, a, g, 1);
 	jout_close(j, ']');
 	jout_open(j, "lpars", '[');
 	jout_str(j, NULL, g->user[0]->lpar->name);
@@ -148,7 +157,7 @@ void ctl_linkgroups(struct ismd *d, struct jsonout *j, const struct ctl_ask *a)
 		const struct lgr *g = list_item(it, struct lgr, link);
 
 		if (ctl_sees(a, g->user[0]->lpar) || ctl_sees(a, g->user[1]->lpar))
-			put_linkgroup(j, g, host);
+			put_linkgroup(j, a, g, host);
 	}
 	jout_close(j, ']');
 	jout_close(j, '}');

@@ -94,6 +94,8 @@ static void member_free(struct ismd *d, struct proc *p)
 		rows_close_orphans(d, t);
 	loop_close(&d->loop, &p->watch);
 	close(p->vector);
+	if (p->counted)
+		user_charge(p->user, -1, 0, 0);
 	user_put(d, p->user);
 	loop_bury(&d->loop, &p->grave);
 	table_reap(d, t);
@@ -191,6 +193,10 @@ static void attach(struct client *c, struct table *t, struct proc *p)
 	c->proc = p;
 	p->client = c;
 	t->nchannels++;
+	if (c->counted && !p->counted) { /* a member costs as much without its channel */
+		p->counted = true;
+		c->counted = false;
+	}
 }
 
 static void first_of_family(struct ismd *d, struct client *c, const struct fab_msg_hello *m,
@@ -285,12 +291,12 @@ void family_hello(struct ismd *d, struct client *c, const struct fab_msg_hello *
 	if (cred->pid <= 0 || !speaks_for_itself(d, c, m, cred)) {
 		refuse(c, cred, "another process connected");
 		if (fd >= 0)
-			closer_close(c->user, fd);
+			closer_close(d, c->user, fd);
 	} else if (m->flags & FAB_HELLO_CHILD) {
 		if (fd < 0 || !client_is_channel(fd) || !made_by(fd, cred)) {
 			refuse(c, cred, "it brings no channel that it made");
 			if (fd >= 0)
-				closer_close(c->user, fd);
+				closer_close(d, c->user, fd);
 		} else if (!spoken) {
 			struct client *child = client_new(d, fd, cred->pid, cred->uid, c->via);
 
@@ -301,7 +307,7 @@ void family_hello(struct ismd *d, struct client *c, const struct fab_msg_hello *
 		}
 	} else {
 		if (fd >= 0)
-			closer_close(c->user, fd);
+			closer_close(d, c->user, fd);
 		if (!spoken)
 			welcome(d, c, FAB_WELCOME_VERSION);
 		else if (!c->table)
@@ -324,6 +330,11 @@ void family_channel_gone(struct ismd *d, struct client *c)
 	if (p) {
 		p->client = NULL;
 		rows_holder_mute(d, p);
+		if (list_empty(&p->conns) && !d->leaving) {
+			t->nchannels++; /* the family is reaped below */
+			member_free(d, p);
+			t->nchannels--;
+		}
 	}
 	if (!has_unnamed(d, t))
 		rows_close_orphans(d, t);

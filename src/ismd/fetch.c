@@ -49,7 +49,7 @@ enum sockid_outcome fetch_read(struct ismd *d, int fd, struct sock_id *id)
  */
 static bool may_look(const struct ismd *d, const struct proc *p)
 {
-	return !d->opt.system || ident_is_open(p->pid, p->uid);
+	return !d->opt.system || ident_is_open(p->pid, p->watch.fd, p->uid);
 }
 
 /* Does /proc show descriptor @fd of @p as the socket with this inode? */
@@ -109,7 +109,7 @@ enum fetch_outcome fetch_identity(struct ismd *d, const struct proc *p, int fd, 
 	if (o == FETCH_OK && keep)
 		*keep = copy;
 	else if (copy >= 0)
-		closer_close(p->user, copy);
+		closer_close(d, p->user, copy);
 	return o;
 }
 
@@ -137,7 +137,7 @@ static enum fetch_outcome verify_passed(struct ismd *d, const struct conn *c, co
 	if (!d->opt.no_getfd)
 		o = copy_and_read(d, p, c->fd, now, &copy);
 	if (copy >= 0)
-		closer_close(p->user, copy);
+		closer_close(d, p->user, copy);
 	if (o == FETCH_FORBIDDEN) {
 		o = proc_shows(p, c->fd, c->id.inode);
 		return o == FETCH_OK ? ask_kernel(d, c, now) : o;
@@ -156,7 +156,7 @@ static enum fetch_outcome verify_at(struct ismd *d, const struct conn *c, const 
 		return verify_passed(d, c, p, now);
 	if ((o == FETCH_OK || o == FETCH_HALF) && now->cookie != c->id.cookie) {
 		if (keep && *keep >= 0) {
-			closer_close(p->user, *keep);
+			closer_close(d, p->user, *keep);
 			*keep = -1;
 		}
 		return FETCH_GONE;

@@ -179,11 +179,11 @@ enum rights ident_rights(const struct ident *id, int pidfd, bool on_host, bool b
 	return lives(pidfd) ? r : RIGHTS_NONE;
 }
 
-bool ident_is_open(pid_t pid, uid_t uid)
+bool ident_is_open(pid_t pid, int pidfd, uid_t uid)
 {
 	struct stat st;
 	char path[64];
 
 	/* owned by root while the process may not be looked into */
-	return stat(proc_path(path, pid, "fd"), &st) == 0 && st.st_uid == uid;
+	return stat(proc_path(path, pid, "fd"), &st) == 0 && st.st_uid == uid && lives(pidfd);
 }

@@ -47,6 +47,6 @@ enum rights ident_rights(const struct ident *id, int pidfd, bool on_host, bool b
 
 /* Is the process one that its user could look into (no set-uid program, which
  * would show as root's)? Its uid must still be the one that said HELLO. */
-bool ident_is_open(pid_t pid, uid_t uid);
+bool ident_is_open(pid_t pid, int pidfd, uid_t uid);
 
 #endif

@@ -104,6 +104,7 @@ struct proc {
 	uid_t uid;
 	struct lpar *lpar;
 	struct user *user; /* with a reference */
+	bool counted;      /* in user->processes; its channel is not, then */
 	char comm[16];
 	int vector;
 	struct table *table;

@@ -157,6 +157,15 @@ static struct lpar *lpar_new(struct ismd *d, const char *name)
 	return l;
 }
 
+void lpar_close_listener(struct ismd *d, struct lpar *l)
+{
+	if (l->listener.fd < 0)
+		return;
+	unlink(l->listen_path);
+	loop_close(&d->loop, &l->listener);
+	l->listener.fd = -1;
+}
+
 static void lpar_free(struct ismd *d, struct lpar *l)
 {
 	list_each(fi, fn, &l->functions) lpar_function_del(l, list_item(fi, struct function, link));
@@ -165,10 +174,7 @@ static void lpar_free(struct ismd *d, struct lpar *l)
 		list_del(pi);
 		free(list_item(pi, struct pnet_interface, link));
 	}
-	if (l->listener.fd >= 0) {
-		unlink(l->path);
-		loop_close(&d->loop, &l->listener);
-	}
+	lpar_close_listener(d, l);
 	list_del(&l->link);
 	loop_bury(&d->loop, &l->grave);
 }
@@ -370,12 +376,6 @@ static struct lpar *automatic(struct ismd *d, const struct ident *id)
 
 	if (!d->conf->auto_lpars)
 		return NULL;
-	list_each(it, next, &d->lpars)
-	{
-		l = list_item(it, struct lpar, link);
-		if (l->automatic && in_netns(l, id))
-			return l;
-	}
 	c = d->conf->auto_lpar;
 	reap_automatic(d, id);
 	snprintf(c.name, sizeof(c.name), "net-%llu", (unsigned long long)id->netns_ino);
@@ -424,7 +424,7 @@ static bool belongs(struct lpar *l, const struct ident *id, enum conf_match matc
 	}
 }
 
-struct lpar *lpar_of(struct ismd *d, const struct ident *id, struct lpar *via)
+struct lpar *lpar_known(struct ismd *d, const struct ident *id, struct lpar *via)
 {
 	static const enum conf_match order[] = { CONF_MATCH_CGROUP, CONF_MATCH_NETNS,
 		                                 CONF_MATCH_UID, CONF_MATCH_HOST };
@@ -445,7 +445,21 @@ struct lpar *lpar_of(struct ismd *d, const struct ident *id, struct lpar *via)
 				return l;
 		}
 	}
-	return automatic(d, id);
+	list_each(it, next, &d->lpars)
+	{
+		struct lpar *l = list_item(it, struct lpar, link);
+
+		if (l->automatic && in_netns(l, id))
+			return l;
+	}
+	return NULL;
+}
+
+struct lpar *lpar_of(struct ismd *d, const struct ident *id, struct lpar *via)
+{
+	struct lpar *l = lpar_known(d, id, via);
+
+	return l ? l : automatic(d, id);
 }
 
 bool lpar_is_host(const struct lpar *l)

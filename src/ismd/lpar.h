@@ -57,7 +57,8 @@ struct lpar {
 	struct conf_quota quota;
 	struct list users;
 	unsigned nclients;
-	struct watch listener; /* MATCH_SOCKET; fd -1 else */
+	struct watch listener;           /* MATCH_SOCKET; fd -1 else */
+	char listen_path[CONF_PATH_MAX]; /* of the listener */
 };
 
 /*
@@ -89,12 +90,17 @@ struct user {
  * -ENOMEM. */
 int lpars_configure(struct ismd *d, const struct conf *before);
 void lpars_reap(struct ismd *d);
+
+/* The listener of @l and its name go. */
+void lpar_close_listener(struct ismd *d, struct lpar *l);
 void lpars_free(struct ismd *d);
 
 /* The LPAR of a process; @via: the LPAR whose own socket it came through, or
  * NULL. An automatic one is made where needed. NULL: none (no memory, or
  * automatic ones are off). */
 struct lpar *lpar_of(struct ismd *d, const struct ident *id, struct lpar *via);
+struct lpar *lpar_known(struct ismd *d, const struct ident *id,
+                        struct lpar *via); /* none is made */
 struct lpar *lpar_find(struct ismd *d, const char *name);
 bool lpar_is_host(const struct lpar *l);
 void lpar_hold(struct lpar *l);

@@ -280,17 +280,26 @@ static bool nonces_agree(const struct proof_record *a, const struct proof_record
 	       a->peer == b->local && a->is_client != b->is_client;
 }
 
+/* @a sent a nonce, and @b got another one, or none, or sent one that @a did not get. */
+static bool says_otherwise(const struct proof_record *a, const struct proof_record *b)
+{
+	if (!(a->flags & PROOF_F_LOCAL))
+		return false;
+	return b->flags & (PROOF_F_LOCAL | PROOF_F_PEER | PROOF_F_PLAIN);
+}
+
 /*
  * One network namespace, and each one's peer is the other: one connection, unless
- * both say with their nonces that they are of different ones.
+ * their nonces say that they are of different ones, or they are bound to different
+ * devices, which may lead to different networks with the same addresses.
  */
 static bool mirrored(const struct sock_id *a, const struct sock_id *b)
 {
 	struct sock_key want;
 
 	sockid_mirror(&a->key, &want);
-	return !memcmp(&want, &b->key, sizeof(want)) &&
-	       !(a->nonces.flags & PROOF_F_LOCAL && b->nonces.flags & PROOF_F_LOCAL);
+	return !memcmp(&want, &b->key, sizeof(want)) && a->ifindex == b->ifindex &&
+	       !says_otherwise(&a->nonces, &b->nonces) && !says_otherwise(&b->nonces, &a->nonces);
 }
 
 /* Is @m the other end of @c right now? */

@@ -77,6 +77,10 @@ static bool is_ambiguous(struct ismd *d, struct conn *c)
 		conn_set_unknown(d, o);
 		return false;
 	}
+	if (f == FETCH_OK && memcmp(&now.key, &o->id.key, sizeof(now.key)) != 0) {
+		conn_set_unknown(d, o); /* the same socket, but connected to somebody else */
+		return false;
+	}
 	conn_decline(d, o, FAB_REASON_OI_NOPROOF, 0);
 	conn_decline(d, c, FAB_REASON_OI_NOPROOF, 0);
 	index_del(d, o);
@@ -168,7 +172,7 @@ static void identify(struct ismd *d, struct conn *c)
 		}
 	}
 	if (keep >= 0)
-		closer_close(p->user, keep);
+		closer_close(d, p->user, keep);
 }
 
 void row_claim_fd(struct ismd *d, struct table *t, uint32_t idx, uint32_t gen, int fd)
@@ -311,6 +315,21 @@ void conn_follow_row(struct ismd *d, struct conn *c)
 		c->fd = old_fd;
 }
 
+/* Before what is known of @c counts again: is its socket still connected like that? */
+static bool is_as_known(struct ismd *d, struct conn *c)
+{
+	struct sock_id now;
+	enum fetch_outcome o = fetch_verify(d, c, &now, NULL);
+
+	if (o == FETCH_OK && !memcmp(&now.key, &c->id.key, sizeof(now.key))) {
+		c->id = now;
+		return true;
+	}
+	if (o == FETCH_OK || o == FETCH_HALF || o == FETCH_GONE)
+		conn_set_unknown(d, c);
+	return false;
+}
+
 static void look_again(struct ismd *d, struct conn *c)
 {
 	switch (c->state) {
@@ -323,7 +342,7 @@ static void look_again(struct ismd *d, struct conn *c)
 		break;
 	case CONN_PENDING:
 		conn_follow_row(d, c);
-		if (is_pinned(d, c) || c->passed)
+		if ((is_pinned(d, c) || c->passed) && is_as_known(d, c))
 			marry_try(d, c);
 		else
 			identify(d, c);

@@ -143,8 +143,12 @@ static void listen_lpars(struct ismd *d)
 	{
 		struct lpar *l = list_item(it, struct lpar, link);
 
+		if (!l->in_conf || l->match != CONF_MATCH_SOCKET ||
+		    strcmp(l->path, l->listen_path) != 0)
+			lpar_close_listener(d, l);
 		if (l->match != CONF_MATCH_SOCKET || l->listener.fd >= 0 || !l->in_conf)
 			continue;
+		memcpy(l->listen_path, l->path, sizeof(l->listen_path));
 		l->listener.fd = instance_listen_path(l->path, 0666);
 		if (l->listener.fd >= 0 &&
 		    loop_watch(&d->loop, &l->listener, EPOLLIN, on_connect_lpar) == 0)

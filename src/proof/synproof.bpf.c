@@ -240,7 +240,8 @@ static __noinline void on_listen(struct bpf_sock_ops *ctx)
 
 static __always_inline int is_our_syn(struct bpf_sock_ops *ctx, struct proof_sk *e)
 {
-	return e->role == PROOF_ROLE_CLIENT && e->local &&
+	/* Somebody on the way may drop what he does not know: the last tries go plain. */
+	return e->role == PROOF_ROLE_CLIENT && e->local && ctx->total_retrans < 2 &&
 	       (ctx->skb_tcp_flags & (TCPHDR_SYN | TCPHDR_ACK)) == TCPHDR_SYN;
 }
 

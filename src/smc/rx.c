@@ -129,7 +129,8 @@ static enum source source(struct conn *c, int fd, uint64_t *avail)
 	uint32_t seq, have;
 	int r;
 
-	for (;;) {
+	/* a peer that switched faster than we follow would never let us go */
+	for (unsigned turns = 0; turns < 64; turns++) {
 		seq = atomic_load_explicit(&c->rx->seq, memory_order_acquire);
 		have = atomic_load_explicit(&row->rx_seq, RELAXED);
 		if (seq - have >= FAB_SWITCH_LIMITS)
@@ -169,6 +170,7 @@ static enum source source(struct conn *c, int fd, uint64_t *avail)
 		}
 		follow(c, have + 1);
 	}
+	return SRC_BAD;
 }
 
 /* ---- the two sources */
