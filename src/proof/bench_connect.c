@@ -295,7 +295,7 @@ static void set_up(void)
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 	cpu_set_t cpus;
 	char name[48];
-	int fd;
+	int fd = -1;
 	int err;
 
 	CPU_ZERO(&cpus);
