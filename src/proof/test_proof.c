@@ -1252,7 +1252,7 @@ static void nested_cgroups(void **state)
 			struct end e = { &n, AF_INET, "127.0.0.1" };
 			struct conn c;
 
-			net_sh(&n, settings[i]);
+			net_sh(&n, "%s", settings[i]);
 			if (parent_first)
 				assert_int_equal(proof_client_add(proof, 100001, a.path), 0);
 			assert_int_equal(proof_client_add(proof, 100002, b.path), 0);
@@ -1581,6 +1581,25 @@ static void leave_own(void)
 	}
 }
 
+/* After a failure they may still be there. */
+static void clean_up_others(void)
+{
+	char which[40];
+
+	for (char c = 'b'; c <= 'k'; c++) {
+		snprintf(which, sizeof(which), "%s-%c", name, c);
+		proof_cleanup(which);
+	}
+}
+
+static void stopped(int signo)
+{
+	leave_own();
+	clean_up_others();
+	proof_cleanup(name);
+	_exit(1);
+}
+
 static int can_test(void)
 {
 	char why[256] = "";
@@ -1604,17 +1623,6 @@ static int can_test(void)
 		return 77;
 	}
 	return 0;
-}
-
-/* After a failure they may still be there. */
-static void clean_up_others(void)
-{
-	char which[40];
-
-	for (char c = 'b'; c <= 'k'; c++) {
-		snprintf(which, sizeof(which), "%s-%c", name, c);
-		proof_cleanup(which);
-	}
 }
 
 int main(void)
@@ -1661,6 +1669,9 @@ int main(void)
 
 	if (result)
 		return result;
+	signal(SIGALRM, stopped);
+	signal(SIGTERM, stopped);
+	signal(SIGINT, stopped);
 	alarm(60);
 	net_start();
 	result = cmocka_run_group_tests(tests, NULL, NULL);
