@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define FAB_LAYOUT_VERSION 2u
+#define FAB_LAYOUT_VERSION 3u
 #define FAB_CACHE_LINE 64u
 
 /* ------------------------------------------------------------------ table */
@@ -80,7 +80,9 @@ struct fab_row {
 	uint32_t lgr_id;              /* link group, 0x100, 0x200, ... */
 	uint64_t token;               /* our DMB's token */
 	uint64_t peer_token;
-	uint32_t line1_pad[6];
+	_Atomic uint32_t suspended; /* ismd: 1 = send by TCP until it is 0 again: the
+	                             * function is off, at this end or the other */
+	uint32_t line1_pad[5];
 
 	/* line 2: receive side, shared by the family, under rx_lock */
 	_Atomic uint32_t rx_lock;       /* thread id of the holder, 0 = free */

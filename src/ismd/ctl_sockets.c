@@ -120,10 +120,16 @@ static uint32_t pinned(const struct conn *c)
  * A married connection that one end has returned to TCP: shown as that end's
  * decline would be. False: it is on shared memory.
  */
-static bool returned_to_tcp(const struct conn *c, uint32_t *reason, uint32_t *peer_reason)
+static bool returned_to_tcp(struct ismd *d, const struct conn *c, uint32_t *reason,
+                            uint32_t *peer_reason)
 {
 	uint32_t own = pinned(c), mate = pinned(c->seg->slots[c->slot].conn[!c->side]);
+	unsigned off = lgr_unpowered(d, c->seg->lgr);
 
+	if (!own && off >> c->side & 1)
+		own = FAB_REASON_NOSMCDEV;
+	if (!mate && off >> !c->side & 1)
+		mate = FAB_REASON_NOSMCDEV;
 	if (!own && !mate)
 		return false;
 	*reason = own ? own : FAB_REASON_PEERDECL;
@@ -186,7 +192,7 @@ static void put_socket(struct ismd *d, struct jsonout *j, const struct ctl_ask *
 		peer = segment_dmb(c->seg, c->slot, !c->side);
 		own_flags = atomic_load(&peer->cdc_flags);
 		peer_flags = atomic_load(&own->cdc_flags);
-		smcd = !returned_to_tcp(c, &reason, &peer_reason);
+		smcd = !returned_to_tcp(d, c, &reason, &peer_reason);
 	}
 	jout_open(j, NULL, '{');
 	jout_num(j, "state", state_derive(tcp, own_flags, peer_flags));

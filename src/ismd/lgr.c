@@ -487,6 +487,52 @@ void lgr_reap(struct ismd *d, struct lgr *g)
 	lgr_free(d, g);
 }
 
+static bool has_power(struct ismd *d, uint64_t gid)
+{
+	list_each(li, ln, &d->lpars)
+	{
+		struct lpar *l = list_item(li, struct lpar, link);
+
+		list_each(fi, fn, &l->functions)
+		{
+			const struct function *f = list_item(fi, struct function, link);
+
+			if (f->gid == gid)
+				return f->conf.power;
+		}
+	}
+	return false;
+}
+
+unsigned lgr_unpowered(struct ismd *d, const struct lgr *g)
+{
+	return (unsigned)!has_power(d, g->gid[0]) | (unsigned)!has_power(d, g->gid[1]) << 1;
+}
+
+static void suspend(const struct segment *s, uint32_t suspended)
+{
+	for (unsigned i = 0; i < s->nslots; i++) {
+		for (unsigned side = 0; side < 2; side++) {
+			const struct conn *c = s->slots[i].conn[side];
+
+			if (c)
+				atomic_store(&c->table->rows[c->row].suspended, suspended);
+		}
+	}
+}
+
+void lgrs_follow_power(struct ismd *d)
+{
+	list_each(gi, gn, &d->lgrs)
+	{
+		struct lgr *g = list_item(gi, struct lgr, link);
+		uint32_t suspended = lgr_unpowered(d, g) != 0;
+
+		list_each(si, sn, &g->segments)
+			suspend(list_item(si, struct segment, link), suspended);
+	}
+}
+
 void lgr_proc_gone(struct ismd *d, struct proc *p)
 {
 	list_each(it, next, &d->lgrs)

@@ -52,6 +52,13 @@ void lgr_reap(struct ismd *d, struct lgr *g);
 /* @p is gone: its link groups get no new connection. */
 void lgr_proc_gone(struct ismd *d, struct proc *p);
 
+/* Functions were switched, plugged or unplugged: connections of those that have no power
+ * go on by TCP, and come back with it. */
+void lgrs_follow_power(struct ismd *d);
+
+/* Which sides' functions are without power? Bit 0 and bit 1. */
+unsigned lgr_unpowered(struct ismd *d, const struct lgr *g);
+
 struct segment *segment_find(struct ismd *d, uint32_t id);
 
 struct fab_dmb *segment_dmb(const struct segment *s, unsigned slot, unsigned side);

@@ -13,6 +13,7 @@
 #include "fabric/reason.h"
 #include "ismd/instance.h"
 #include "ismd/ismd.h"
+#include "ismd/lgr.h"
 #include "ismd/netns.h"
 #include "ismd/table.h"
 
@@ -81,6 +82,7 @@ bool lpar_powered(const struct lpar *l)
 void lpar_changed(struct ismd *d, struct lpar *l)
 {
 	tables_power_changed(d, l);
+	lgrs_follow_power(d);
 	netns_power_changed(d);
 }
 

@@ -47,6 +47,7 @@ static bool peer_closed(struct conn *c)
 static bool may_use_ring(struct conn *c)
 {
 	return atomic_load_explicit(&c->tx->rx_open, memory_order_acquire) == FAB_RX_OPEN &&
+	       !atomic_load_explicit(&c->row->suspended, RELAXED) &&
 	       !(atomic_load_explicit(&c->row->tx_flags, RELAXED) & FAB_TXF_NO_SMC);
 }
 
