@@ -174,8 +174,10 @@ static void scan_number(struct scan *s)
 
 static void scan_assign(struct scan *s)
 {
-	unsigned *n = s->depth ? &s->open[s->depth - 1].settings : &s->settings;
+	unsigned *n = &s->settings;
 
+	if (s->depth > 0 && s->depth <= NESTING_MAX) /* deeper ones are refused anyway */
+		n = &s->open[s->depth - 1].settings;
 	if (s->depth <= NESTING_MAX && ++*n == SETTINGS_MAX + 1)
 		complain(s->out, s->line,
 		         "\"%c\": too many settings, expected at most %d in a group", *s->p,

@@ -116,6 +116,7 @@ static void mirrors_find_each_other(void **state)
 	index_half_key(&b.id.key, &m);
 	assert_ptr_equal(index_find(&d, &m, NULL), &half);
 	map_deinit(&d.index);
+	map_deinit(&d.pairs);
 }
 
 static void self_connection_mirrors_itself(void **state)
@@ -130,6 +131,7 @@ static void self_connection_mirrors_itself(void **state)
 	assert_memory_equal(&m, &a.id.key, sizeof(m));
 	assert_null(index_find(&d, &m, &a)); /* never its own mate */
 	map_deinit(&d.index);
+	map_deinit(&d.pairs);
 }
 
 static void many_keys_stay_apart(void **state)
@@ -156,6 +158,7 @@ static void many_keys_stay_apart(void **state)
 	}
 	assert_int_equal(d.index.count, 0);
 	map_deinit(&d.index);
+	map_deinit(&d.pairs);
 	map_deinit(&d.cookies);
 	free(c);
 }
