@@ -248,12 +248,18 @@ void sites_adopt(struct sites *s)
 			drop(s, s->all[i]);
 }
 
+/* Not permitted is a sign of life. */
+static bool has_died(pid_t tgid)
+{
+	return kill(tgid, 0) < 0 && errno == ESRCH;
+}
+
 void sites_miss(struct sites *s, pid_t tgid, uint64_t site)
 {
 	struct site *e = find(s, site);
 	struct missing *grown;
 
-	if (!e)
+	if (!e || has_died(tgid)) /* the earlier ismd had no time to see that */
 		return;
 	grown = realloc(s->missing, (s->nmissing + 1) * sizeof(*grown));
 	if (!grown)
@@ -335,12 +341,12 @@ void sites_release(struct sites *s, uint64_t id)
 		became_idle(s, e, now_ns());
 }
 
-/* The missing who died: not permitted is a sign of life. A new process of the same
- * number keeps the site for its time, which costs it little. */
+/* The missing who died. A new process of the same number keeps the site for its time,
+ * which costs it little. */
 static void look_for_missing(struct sites *s, uint64_t now)
 {
 	for (unsigned i = s->nmissing; i-- > 0;)
-		if (kill(s->missing[i].tgid, 0) < 0 && errno == ESRCH)
+		if (has_died(s->missing[i].tgid))
 			miss_no_more(s, i, now);
 	s->next_look_ns = now + LOOK_NS;
 }
