@@ -94,4 +94,5 @@ title 'Done'
 say 'No root, no service, no change to a program. smc_run COMMAND is all there is to it.'
 
 cleanup
+cd "$root" || exit 1
 exec "$root/scripts/demo-lpars.sh"
