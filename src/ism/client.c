@@ -83,6 +83,7 @@ static void channel_lost(void)
 	}
 	if (t) /* it was good until now: there may be another one already */
 		ism_client.retry_ns = 0;
+	segments_of_the_past();
 	atomic_store(&ism_client.table, NULL);
 	ism_client.family_id = 0;
 	ism_client.hello_sent = false;

@@ -37,6 +37,10 @@ int client_send(const void *msg, unsigned len, const int *fds, unsigned nfds);
 /* A SEGMENT message arrived; takes the descriptors. Lock held. */
 void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector, int own_vector);
 
+/* The ismd behind the channel is gone: what another one says is not about its link
+ * groups. Lock held. */
+void segments_of_the_past(void);
+
 /* A FORGET arrived. Lock held. */
 void segment_forget(uint32_t lgr_id);
 

@@ -45,7 +45,8 @@ struct ism_segment {
 	uint32_t dmb_bytes;
 	privfd_t *peer_vector;            /* rings the peer process */
 	struct ism_segment *_Atomic next; /* list of all, newest first */
-	uint64_t over_ns;                 /* when its link group ended */
+	uint64_t group;                   /* link group, of which ismd: see segment.c */
+	uint64_t over_ns;                 /* when it ended */
 };
 
 /* This process's pid (follows fork). */

@@ -20,7 +20,7 @@
 #define QUARANTINE_NS 2000000000ull /* no call is so late */
 
 struct lgr {         /* one peer process: its vector serves all segments of the group */
-	uint32_t id; /* 0: free to be used again */
+	uint64_t id; /* 0: free to be used again */
 	privfd_t vector;
 	int own; /* place of the vector that we sleep on for it, -1: the process's own */
 	struct lgr *next;
@@ -56,7 +56,24 @@ static void *page_alloc(size_t bytes)
 	return p;
 }
 
-static struct lgr *lgr_find(uint32_t id)
+/*
+ * A link group is known by what ismd's message says, never by the segment's head: a peer
+ * can write there, and would have us let go of what is in use. Ids are those of one
+ * ismd; another one may use the same, so each has its own upper half.
+ */
+static uint64_t ismd_number = 1;
+
+static uint64_t group_of(uint32_t lgr_id)
+{
+	return ismd_number << 32 | lgr_id;
+}
+
+void segments_of_the_past(void)
+{
+	ismd_number++;
+}
+
+static struct lgr *lgr_find(uint64_t id)
 {
 	struct lgr *l = lgrs;
 
@@ -73,7 +90,7 @@ static void refuse_vectors(int vector, int own)
 }
 
 /* @own: a vector of ours for this group alone, or -1. */
-static privfd_t *lgr_vector(uint32_t lgr_id, int vector, int own)
+static privfd_t *lgr_vector(uint64_t lgr_id, int vector, int own)
 {
 	struct lgr *l = lgr_find(lgr_id);
 
@@ -146,13 +163,14 @@ static void segment_unlink(struct ism_segment *s)
 
 void segment_forget(uint32_t lgr_id)
 {
-	struct lgr *l = lgr_id ? lgr_find(lgr_id) : NULL;
+	uint64_t group = group_of(lgr_id);
+	struct lgr *l = lgr_find(group);
 	struct ism_segment *s, *next;
 
 	clear_quarantine();
 	for (s = atomic_load(&all); s; s = next) {
 		next = atomic_load(&s->next);
-		if (s->lgr_id == lgr_id)
+		if (s->group == group)
 			segment_unlink(s);
 	}
 	if (!l)
@@ -169,9 +187,9 @@ static bool segment_valid(const struct fab_segment *h, const struct fab_msg_segm
 	uint64_t stride = (uint64_t)FAB_DMB_RING_OFFSET + h->dmb_bytes;
 
 	return h->magic == FAB_SEG_MAGIC && h->version == FAB_LAYOUT_VERSION &&
-	       h->seg_id == m->seg_id && h->nslots > 0 && h->nslots <= FAB_SEG_MAX_SLOTS &&
-	       h->dmb_bytes >= FAB_DMB_MIN_BYTES && h->dmb_bytes <= FAB_DMB_MAX_BYTES &&
-	       (h->dmb_bytes & (h->dmb_bytes - 1)) == 0 &&
+	       h->seg_id == m->seg_id && h->lgr_id == m->lgr_id && h->nslots > 0 &&
+	       h->nslots <= FAB_SEG_MAX_SLOTS && h->dmb_bytes >= FAB_DMB_MIN_BYTES &&
+	       h->dmb_bytes <= FAB_DMB_MAX_BYTES && (h->dmb_bytes & (h->dmb_bytes - 1)) == 0 &&
 	       m->bytes >= FAB_SEG_SLOTS_OFFSET + 2 * h->nslots * stride;
 }
 
@@ -188,6 +206,7 @@ static struct ism_segment *segment_publish(const struct fab_segment *copy, void 
 		return NULL;
 	s->id = copy->seg_id;
 	s->lgr_id = copy->lgr_id;
+	s->group = group_of(copy->lgr_id);
 	s->head = base;
 	s->base = base;
 	s->bytes = bytes;
@@ -234,7 +253,7 @@ void segment_arrived(const struct fab_msg_segment *m, int memfd, int vector, int
 		munmap(base, m->bytes);
 		return;
 	}
-	peer = lgr_vector(copy.lgr_id, vector, own_vector);
+	peer = lgr_vector(group_of(copy.lgr_id), vector, own_vector);
 	if (!peer || !segment_publish(&copy, base, m->bytes, peer))
 		munmap(base, m->bytes);
 }

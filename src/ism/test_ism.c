@@ -129,6 +129,36 @@ static void a_group_is_forgotten(void **state)
 	segment_forget(h.lgr_id);
 }
 
+/* The peer has written another group's id into the head before we saw it: then that
+ * group's end would unmap what is in use. */
+static void a_group_is_not_what_the_head_says(void **state)
+{
+	struct fab_segment h = good_head();
+	struct fab_msg_segment m = { .seg_id = h.seg_id,
+		                     .lgr_id = h.lgr_id + 0x100,
+		                     .bytes = bytes_for(&h) };
+	int fd = memfd(&h, sizeof(h), bytes_for(&h), ALL_SEALS);
+	int vector = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	segment_arrived(&m, fd, vector, -1);
+	assert_false(is_open(fd) || is_open(vector));
+	assert_null(ism_segment_get(h.seg_id, 0, false));
+}
+
+/* Another ismd may give the same id to another group. */
+static void a_new_ismd_forgets_its_own(void **state)
+{
+	struct fab_segment h = good_head();
+	struct ism_segment *s;
+
+	assert_true(is_taken(&h));
+	s = ism_segment_get(h.seg_id, 1, false);
+	segments_of_the_past();
+	segment_forget(h.lgr_id);
+	assert_ptr_equal(ism_segment_get(h.seg_id, 1, false), s);
+	assert_true(privfd_is(*s->peer_vector));
+}
+
 /* What is used later is a copy: the peer's scribbling does not reach it. */
 static void a_head_is_read_once(void **state)
 {
@@ -497,6 +527,8 @@ int main(void)
 		cmocka_unit_test(a_good_segment_is_taken),
 		cmocka_unit_test(a_segment_comes_once),
 		cmocka_unit_test(a_group_is_forgotten),
+		cmocka_unit_test(a_group_is_not_what_the_head_says),
+		cmocka_unit_test(a_new_ismd_forgets_its_own),
 		cmocka_unit_test(a_head_is_read_once),
 		cmocka_unit_test(a_hostile_head_is_refused),
 		cmocka_unit_test(a_segment_too_small_for_its_slots_is_refused),

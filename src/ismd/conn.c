@@ -47,6 +47,7 @@ void conn_set_holder(struct conn *c, struct proc *p, int fd)
 	list_del(&c->proc_link);
 	c->proc = p;
 	c->fd = fd;
+	c->unsure = false;
 	if (p)
 		list_add_tail(&p->conns, &c->proc_link);
 }

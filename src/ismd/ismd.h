@@ -139,6 +139,7 @@ struct conn {
 	bool indexed;
 	bool has_id;
 	bool has_nonce;
+	bool unsure; /* nobody was found who holds it, but not all were asked */
 	bool passed; /* the identity came with CLAIM_FD, not by pidfd_getfd */
 	enum conn_state state;
 	struct table *table;

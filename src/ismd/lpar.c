@@ -56,8 +56,9 @@ struct function *lpar_function_add(struct ismd *d, struct lpar *l, const struct 
 		return NULL;
 	f->conf = *c;
 	memcpy(f->pnetid_conf, c->pnetid, sizeof(f->pnetid_conf));
-	/* per-user: by the user; of the box: by LPAR and FID */
-	f->gid = d->opt.system ? instance_gid_of(l->name, c->fid) : instance_gid(geteuid());
+	/* per-user: the first by the user; else by LPAR and FID */
+	f->gid = d->opt.system || c->fid != 1 ? instance_gid_of(l->name, c->fid)
+	                                      : instance_gid(geteuid());
 	sort_in(l, f);
 	return f;
 }
@@ -241,8 +242,8 @@ static const struct conf_function *conf_function(const struct conf_lpar *c, uint
 	return NULL;
 }
 
-/* The file decides which functions there are, and how; power that a tool has
- * switched stays unless the file was changed about it. */
+/* The file decides which functions there are, and how; what a tool has changed stays
+ * unless the file was changed about it. */
 static int set_functions(struct ismd *d, struct lpar *l, const struct conf_lpar *c,
                          const struct conf_lpar *before)
 {
@@ -260,6 +261,8 @@ static int set_functions(struct ismd *d, struct lpar *l, const struct conf_lpar 
 		struct function *f = lpar_function(l, cf->fid);
 		bool power = f && old && old->power == cf->power ? f->conf.power : cf->power;
 
+		if (!f && old) /* a tool has unplugged it */
+			continue;
 		if (!f)
 			f = lpar_function_add(d, l, cf);
 		if (!f)
@@ -267,8 +270,10 @@ static int set_functions(struct ismd *d, struct lpar *l, const struct conf_lpar 
 		memcpy(f->pnetid_conf, cf->pnetid, sizeof(f->pnetid_conf));
 		if (!f->pnetid_user)
 			memcpy(f->conf.pnetid, cf->pnetid, sizeof(f->conf.pnetid));
-		f->conf.chid = cf->chid;
-		f->conf.vlan = cf->vlan;
+		if (!old || old->chid != cf->chid)
+			f->conf.chid = cf->chid;
+		if (!old || old->vlan != cf->vlan)
+			f->conf.vlan = cf->vlan;
 		f->conf.power = power;
 	}
 	return 0;

@@ -44,6 +44,7 @@ struct lpar {
 	enum conf_match match;
 	bool automatic; /* of a network namespace that nobody named */
 	bool in_conf;
+	bool stored_taken; /* what is stored for it was taken; later changes count more */
 	char path[CONF_PATH_MAX];
 	uid_t uid;
 	uint64_t netns_dev, netns_ino; /* with MATCH_HOST, MATCH_NETNS, automatic */

@@ -147,15 +147,16 @@ static void say_hello(struct ismd *d)
 
 static int run(struct ismd *d, int word)
 {
-	int r = service_listen(d);
 	char why[160];
+	int r;
 
+	open_log(d); /* first: what is wrong at the start is said there */
+	r = service_listen(d);
 	if (r < 0) {
 		fprintf(stderr, "ismd: %s/ismd.sock: %s\n", d->dir, strerror(-r));
 		instance_leave(d->dir, d->opt.system, d->lock_fd);
 		return 1;
 	}
-	open_log(d);
 	say_hello(d);
 	if (d->opt.system) {
 		r = privileges_drop(d->proof, why, sizeof(why));

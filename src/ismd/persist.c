@@ -108,8 +108,9 @@ static int write_file(const char *path, const char *tmp, const char *text)
 
 	if (fd < 0)
 		return -errno;
+	errno = ENOSPC; /* for a write that takes a part only */
 	if (write(fd, text, len) != (ssize_t)len || fsync(fd) < 0)
-		r = errno ? -errno : -ENOSPC;
+		r = -errno;
 	close(fd);
 	if (r == 0 && rename(tmp, path) < 0)
 		r = -errno;
@@ -281,13 +282,14 @@ void persist_load(struct ismd *d)
 		log_event("ismd: %s: %s; what tools stored there does not count", path,
 		          r == -EINVAL ? "not a JSON object" : strerror(-r));
 	if (!all)
-		return;
+		all = json_object_new_object();
 	json_object_object_foreach(all, name, value)
 	{
 		struct lpar *l = lpar_find(d, name);
 
-		if (l && json_object_is_type(value, json_type_object))
+		if (l && !l->stored_taken && json_object_is_type(value, json_type_object))
 			load_lpar(d, l, value);
 	}
+	list_each(it, next, &d->lpars) list_item(it, struct lpar, link)->stored_taken = true;
 	json_object_put(all);
 }

@@ -13,7 +13,8 @@ struct lpar;
 /* Store @l as it is. 0 or -errno; -ENOTSUP: an automatic LPAR. */
 int persist_save(struct ismd *d, const struct lpar *l);
 
-/* Bring all LPARs to what is stored for them. A file that cannot be read or makes no
+/* Bring LPARs to what is stored for them, each once: at the start, or when a reload
+ * brings it; what tools changed since then is not undone. A file that cannot be read or makes no
  * sense is left alone, and the log says so. */
 void persist_load(struct ismd *d);
 

@@ -406,7 +406,9 @@ bool conn_find_heir(struct ismd *d, struct conn *c)
 	return false;
 }
 
-#define HEIRS_NS 20000000 /* to look for heirs after one end; then there are none */
+/* To look for heirs after one end. Those that were not looked for may live: their rows
+ * stay until they close them, or the family ends. */
+#define HEIRS_NS 20000000
 
 void rows_holder_gone(struct ismd *d, struct proc *p)
 {
@@ -416,8 +418,11 @@ void rows_holder_gone(struct ismd *d, struct proc *p)
 	{
 		struct conn *c = list_item(it, struct conn, proc_link);
 
-		if (loop_now_ns() > until || !conn_find_heir(d, c))
+		bool late = loop_now_ns() > until;
+
+		if (late || !conn_find_heir(d, c))
 			conn_set_holder(c, NULL, c->fd);
+		c->unsure = late;
 	}
 }
 
@@ -429,7 +434,7 @@ void rows_holder_mute(struct ismd *d, struct proc *p)
 	{
 		struct conn *c = list_item(it, struct conn, proc_link);
 
-		if (!fetch_is_held_by(d, c, p) && (loop_now_ns() > until || !conn_find_heir(d, c)))
+		if (loop_now_ns() <= until && !fetch_is_held_by(d, c, p) && !conn_find_heir(d, c))
 			close_row(d, c);
 	}
 }
@@ -462,7 +467,7 @@ static bool is_orphan(const struct conn *c)
 {
 	pid_t pid = atomic_load(&conn_row(c)->pid);
 
-	if (c->proc || family_member(c->table, pid))
+	if (c->proc || c->unsure || family_member(c->table, pid))
 		return false;
 	if (c->id.cookie || pid <= 0)
 		return true;

@@ -172,6 +172,8 @@ def container_without_memory():
         wait_for(lambda: sum(r["mode"] == "SMCD" for r in x.smcss()) == 2 * n, 10,
                  "not all of them are married")
         for c in conns:
+            c.echo(100)  # a direction changes once its reader has been seen to read
+            c.echo(100)
             c.echo(3 * ring)
         check(client.p.poll() is None, "the program died")
         check(conns[-1].rows()[0]["rcvbuf"] == ring, "the rings are smaller")
